@@ -5,9 +5,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* Growing bytes with a maximum: a buffer cannot exist without one. ptr[len] is always NUL once anything was
- * added. A failed add marks the buffer `failed` and every later add fails too, so that a run of adds needs
- * one check at its end. */
+/* Growing bytes with a maximum: a buffer cannot exist without one. ptr[len] is always NUL once
+ * anything was added. A failed add marks the buffer `failed` and every later add fails too, so that
+ * a run of adds needs one check at its end. */
 struct sg_buf {
     char *ptr;
     size_t len;

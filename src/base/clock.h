@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Time is injected, so that tests can turn it. wall_ms: Unix milliseconds (may jump); mono_ns: never goes
- * back, for deadlines. The database's clock is a third one, read in SQL only. */
+/* Time is injected, so that tests can turn it. wall_ms: Unix milliseconds (may jump); mono_ns:
+ * never goes back, for deadlines. The database's clock is a third one, read in SQL only. */
 struct sg_clock {
     int64_t (*wall_ms)(const struct sg_clock *clock);
     uint64_t (*mono_ns)(const struct sg_clock *clock);

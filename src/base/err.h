@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Every function that can fail returns 0, or -1 with *err filled; outputs are untouched on failure. */
+/* Every function that can fail returns 0, or -1 with *err filled; outputs are untouched on failure.
+ */
 #define SG_MUST_USE __attribute__((warn_unused_result))
 #define SG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
@@ -22,8 +23,8 @@ enum sg_code {
     SG_E_INTERNAL,    /* a state that should not exist, or memory ran out */
 };
 
-/* The one error type. place: where ("redis 127.0.0.1:6379", "segue.yaml:12:3"); text: what, what was
- * expected, what to do; never a token, cookie, key or password (P9). */
+/* The one error type. place: where ("redis 127.0.0.1:6379", "segue.yaml:12:3"); text: what, what
+ * was expected, what to do; never a token, cookie, key or password (P9). */
 struct sg_err {
     enum sg_code code;
     bool retryable;

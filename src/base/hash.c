@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/hash.h"
 
-#include <openssl/hmac.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sodium.h>
 #include <stdlib.h>
 

@@ -14,11 +14,12 @@ struct sg_hash {
 };
 
 /* SHA-256 and HMAC-SHA-256 over a domain tag and fields, each preceded by its length as
- * 8 bytes big-endian, so that no two different lists of fields have the same input. Vectors: tests/vectors/hash.json.
- * These two cannot fail on valid input; should libcrypto fail to give the digest, the process aborts. */
+ * 8 bytes big-endian, so that no two different lists of fields have the same input. Vectors:
+ * tests/vectors/hash.json. These two cannot fail on valid input; should libcrypto fail to give the
+ * digest, the process aborts. */
 struct sg_hash sg_hash_fields(const char *domain, const struct sg_slice *fields, int n);
-struct sg_hash sg_hmac_fields(struct sg_slice key, const char *domain, const struct sg_slice *fields,
-                              int n);
+struct sg_hash sg_hmac_fields(struct sg_slice key, const char *domain,
+                              const struct sg_slice *fields, int n);
 
 /* Plain HMAC-SHA-256 over the bytes, for formats that others define (express-session's cookie). */
 struct sg_hash sg_hmac_sha256(struct sg_slice key, struct sg_slice bytes);

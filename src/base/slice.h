@@ -40,7 +40,6 @@ sg_slice_starts(struct sg_slice s, const char *prefix)
 }
 
 /* For the typed handle inside a larger struct: the struct that embeds member at ptr. */
-#define sg_container_of(ptr, type, member)                                                         \
-    ((type *)((char *)(ptr) - offsetof(type, member)))
+#define sg_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -23,7 +23,8 @@ struct sg_yaml_node {
     char *text; /* of a scalar; NULL for an empty plain one */
     int line, column;
     struct sg_yaml_node *first, *next;
-    /* Keys asked for in this mapping, for "did you mean": a getter may ask for more than there is. */
+    /* Keys asked for in this mapping, for "did you mean": a getter may ask for more than there is.
+     */
     const char *asked[48];
     int n_asked;
 };
@@ -363,8 +364,9 @@ sg_yaml_int(struct sg_yaml_node *map, const char *key, int64_t least, int64_t mo
     errno = 0;
     v = strtoll(n->text, &end, 10);
     if (errno != 0 || *end != '\0' || end == n->text || v < least || v > most)
-        return sg_yaml_fail(n, err, "key '%s': expected a whole number from %lld to %lld, not '%.60s'",
-                            key, (long long)least, (long long)most, n->text);
+        return sg_yaml_fail(n, err,
+                            "key '%s': expected a whole number from %lld to %lld, not '%.60s'", key,
+                            (long long)least, (long long)most, n->text);
     *out = v;
     return 0;
 }
@@ -418,7 +420,8 @@ sg_yaml_duration_ms(struct sg_yaml_node *map, const char *key, int64_t least, in
         int64_t ms;
     } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     struct sg_yaml_node *n;
-    int rc = scalar(map, key, "a duration such as 250ms, 2s, 15m, 8h, 30d", fallback != NULL, &n, err);
+    int rc =
+        scalar(map, key, "a duration such as 250ms, 2s, 15m, 8h, 30d", fallback != NULL, &n, err);
     char *end;
     long long v;
     size_t i;
@@ -436,10 +439,11 @@ sg_yaml_duration_ms(struct sg_yaml_node *map, const char *key, int64_t least, in
             *out = v * units[i].ms;
             return 0;
         }
-    return sg_yaml_fail(n, err,
-                        "key '%s': expected a duration from %lldms to %lldms such as 250ms, 2s, 15m, "
-                        "8h, 30d, not '%.60s'",
-                        key, (long long)least, (long long)most, n->text);
+    return sg_yaml_fail(
+        n, err,
+        "key '%s': expected a duration from %lldms to %lldms such as 250ms, 2s, 15m, "
+        "8h, 30d, not '%.60s'",
+        key, (long long)least, (long long)most, n->text);
 }
 
 int

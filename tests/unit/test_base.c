@@ -114,9 +114,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buf_stops_at_its_maximum),   cmocka_unit_test(base64url_is_strict),
-        cmocka_unit_test(base64_without_padding),     cmocka_unit_test(field_hash_tells_lists_apart),
-        cmocka_unit_test(yaml_errors_name_the_place), cmocka_unit_test(yaml_durations),
+        cmocka_unit_test(buf_stops_at_its_maximum),
+        cmocka_unit_test(base64url_is_strict),
+        cmocka_unit_test(base64_without_padding),
+        cmocka_unit_test(field_hash_tells_lists_apart),
+        cmocka_unit_test(yaml_errors_name_the_place),
+        cmocka_unit_test(yaml_durations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
