@@ -126,6 +126,7 @@ struct sg_session_read {
     char subject[201], client_id[65], end_reason[33];
     int generation;
     int64_t created_ms, expires_in_ms, absolute_in_ms, idle_ms, held_for_ms, version;
+    int64_t exp_source_in_ms; /* the source's own word; INT64_MIN = none */
     uint8_t store_digest[SG_DIGEST_BYTES];
     struct sg_buf handle, record; /* sealed; free with sg_session_read_clear */
     int epoch;
