@@ -36,6 +36,7 @@ struct verify {
     uint8_t digest[SG_DIGEST_BYTES];
     bool same_session; /* the legacy credential is the JWT's own */
     bool legacy_wins;  /* ask the legacy side although the JWT is good */
+    bool keep_jwt;     /* it was not used, which says nothing against it */
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;
@@ -158,7 +159,7 @@ refuse(struct verify *v, int status, const char *why, bool bad_token)
 
 /* 200 with an identity, or with empty headers where subject is "". */
 static void
-accept(struct verify *v, enum sg_credential credential, const char *why)
+answer(struct verify *v, enum sg_credential credential, const char *why)
 {
     struct sg_buf roles = SG_BUF_INIT(HEADER_MAX), permissions = SG_BUF_INIT(HEADER_MAX),
                   session = SG_BUF_INIT(64), cookie = SG_BUF_INIT(HEADER_MAX + 1024),
@@ -174,7 +175,7 @@ accept(struct verify *v, enum sg_credential credential, const char *why)
     put_upstream_cookie(v, &cookie);
     if (v->has_fresh && (v->jwt_in_cookie || v->legacy_in_cookie))
         put_set_cookie(v, &set_cookie);
-    else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh)
+    else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
         put_removal(v, &set_cookie);
     out.subject = sg_str(v->subject);
     out.roles = sg_buf_slice(&roles);
@@ -214,7 +215,7 @@ nobody(struct verify *v, const char *why)
     else if (v->in.required)
         refuse(v, 401, why, bearer);
     else
-        accept(v, SG_CRED_NONE, why);
+        answer(v, SG_CRED_NONE, why);
 }
 
 static void
@@ -249,7 +250,7 @@ legacy_answered(struct grant *g)
     case GRANT_TOKEN:
         take_token(v, g);
         take_identity(v, g);
-        accept(v, SG_CRED_LEGACY, g->why);
+        answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_NO_TOKEN:
         take_identity(v, g);
@@ -260,7 +261,7 @@ legacy_answered(struct grant *g)
                    recent_find(v->realm, v->digest) != NULL ? recent_find(v->realm, v->digest)->sid
                                                             : g->sid,
                    sizeof v->sid);
-        accept(v, SG_CRED_LEGACY, g->why);
+        answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_ANONYMOUS:
         nobody(v, g->why); /* the record says so: it wins over a JWT of an earlier login */
@@ -275,9 +276,10 @@ legacy_answered(struct grant *g)
     case GRANT_UNAVAILABLE:
         /* While the legacy store is the truth the app can judge the credential by itself, so nobody
          * is turned away because Segue's own side is down. */
-        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins)
-            accept(v, SG_CRED_LEGACY, "passed through");
-        else
+        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins) {
+            v->keep_jwt = true;
+            answer(v, SG_CRED_LEGACY, "passed through");
+        } else
             refuse(v, 503, g->why, false);
         break;
     }
@@ -363,7 +365,7 @@ session_answered(struct grant *g)
         take_identity(v, g);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
-        accept(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
+        answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
@@ -374,8 +376,8 @@ session_answered(struct grant *g)
         break;
     case GRANT_UNAVAILABLE:
         if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
-            snprintf(v->subject, sizeof v->subject, "%s", g->subject);
-            accept(v, SG_CRED_LEGACY, "passed through");
+            v->keep_jwt = true;
+            answer(v, SG_CRED_LEGACY, "passed through");
         } else
             refuse(v, 503, g->why, false);
         break;
@@ -438,7 +440,7 @@ use_jwt(struct verify *v)
     names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
     if (changed != NULL && changed->source_version > v->claims.rv)
         refresh_roles(v, changed);
-    accept(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+    answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
 }
 
 /* ---- reading what was shown ---- */
@@ -545,6 +547,7 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     judge_legacy(v);
     if (v->state == JWT_GOOD && v->jwt_in_cookie && in->unsafe_method && !in->same_site) {
         v->csrf = v->legacy_key.len == 0;
+        v->keep_jwt = true;
         v->state = JWT_REVOKED; /* as good as not shown: a legacy credential may still speak */
     }
     if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session))
