@@ -39,7 +39,10 @@ export class Nginx {
       log: this.errorLog,
       signal: 'SIGQUIT',
     });
-    await until('nginx', () => this.#accepts(), { forMs: 5000 });
+    let gone;
+    this.child.gone.then(() => (gone = true));
+    const up = await until('nginx', async () => gone || (await this.#accepts()) || false, { forMs: 5000 });
+    if (gone && up) throw new Error(`nginx did not start: ${readFileSync(this.errorLog, 'utf8').trim().split('\n').pop()}`);
   }
 
   /** Leads the browsers 'through' Segue or 'straight' to the app; answers when the old workers take no request any more. */
@@ -56,7 +59,10 @@ export class Nginx {
 
   #accepts() {
     return new Promise((done) => {
-      const socket = connect(this.port, '127.0.0.1', () => done(socket.destroy()));
+      const socket = connect(this.port, '127.0.0.1', () => {
+        socket.destroy();
+        done(true);
+      });
       socket.on('error', () => done(false));
     });
   }
