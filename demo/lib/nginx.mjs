@@ -7,7 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { run, start, until } from './proc.mjs';
 
 const SHIPPED = fileURLToPath(new URL('../../deploy/nginx', import.meta.url));
-const ROUTES = { through: 'segue-through.conf', straight: 'segue-straight.conf' };
+const ROUTES = {
+  before: ['segue-straight.conf', 'segue-straight.conf'], // Segue has not come yet
+  through: ['segue-through.conf', 'segue-through.conf'],
+  straight: ['segue-straight.conf', 'segue-through.conf'], // browsers go straight to the app
+};
 
 export class Nginx {
   /** options: {dir, port, appSocket, segue: ['127.0.0.1:1', …], realm, audience} */
@@ -33,8 +37,8 @@ export class Nginx {
     if (made.code !== 0) throw new Error(`openssl made no certificate: ${made.stderr.trim().split('\n').pop()}`);
   }
 
-  async start() {
-    this.#write('through');
+  async start(mode = 'before') {
+    this.#write(mode);
     this.child = start('nginx', ['-p', this.dir, '-e', this.errorLog, '-c', join(this.dir, 'nginx.conf')], {
       log: this.errorLog,
       signal: 'SIGQUIT',
@@ -45,7 +49,7 @@ export class Nginx {
     if (gone && up) throw new Error(`nginx did not start: ${readFileSync(this.errorLog, 'utf8').trim().split('\n').pop()}`);
   }
 
-  /** Leads the browsers 'through' Segue or 'straight' to the app; answers when the old workers take no request any more. */
+  /** Leads clients another way; answers when workers of the old configuration take no new connection any more. */
   async route(mode) {
     const before = this.#generation();
     this.#write(mode);
@@ -82,7 +86,8 @@ export class Nginx {
       APP: `unix:${this.appSocket}`,
       REALM: this.realm,
       AUDIENCE: this.audience,
-      BROWSERS: ROUTES[mode],
+      BROWSERS: ROUTES[mode][0],
+      API: ROUTES[mode][1],
       DIR: SHIPPED,
     };
     const site = readFileSync(join(SHIPPED, 'segue.conf.template'), 'utf8').replace(
