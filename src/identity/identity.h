@@ -21,9 +21,10 @@ struct sg_names {
 };
 
 void sg_names_clear(struct sg_names *names);
+void sg_names_copy(struct sg_names *to, const struct sg_names *from);
 /* SG_E_LIMIT past 64 names or 4,096 bytes. */
 SG_MUST_USE int sg_names_add(struct sg_names *names, struct sg_slice name, struct sg_err *err);
-/* A PostgreSQL array literal ("{a,b}") both ways. */
+/* A PostgreSQL array literal ("{a,b}") both ways; from: replaces what names held. */
 SG_MUST_USE int sg_names_from_array(struct sg_names *names, struct sg_slice literal,
                                     struct sg_err *err);
 struct sg_buf;
@@ -36,6 +37,9 @@ struct sg_identity {
     struct sg_names roles, permissions;
     int64_t version; /* grows with every change of this subject in the source */
 };
+
+/* The names point into their own struct: plain assignment would leave them pointing into the other. */
+void sg_identity_copy(struct sg_identity *to, const struct sg_identity *from);
 
 struct sg_identity_source;
 
