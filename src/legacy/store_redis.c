@@ -392,7 +392,7 @@ redis_open(uv_loop_t *loop, const struct sg_clock *clock,
         .name = store->url.name,
         .connect_timeout_ms = options->timeout_ms,
         .max_queued = MAX_QUEUED,
-        .max_reply_bytes = SG_LEGACY_VALUE_MAX + 65536,
+        .max_reply_bytes = SG_REDIS_KEYS_PER_BATCH * (SG_LEGACY_VALUE_MAX + 65536),
     };
     if (sg_redis_open(loop, clock, &store->options, &store->redis, err) != 0)
         goto fail;

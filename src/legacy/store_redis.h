@@ -10,6 +10,8 @@
 #define SG_REDIS_OWN_KEYS "segue:" /* Segue's own keys in the legacy store */
 #define SG_REDIS_REALM_MAX 64
 #define SG_REDIS_PREFIX_MAX 128
+#define SG_REDIS_KEYS_PER_BATCH                                                                    \
+    8 /* a scan reads so many values, each up to its bound, in one EXEC */
 
 struct redisReply;
 

@@ -264,7 +264,9 @@ subscribe(struct sg_legacy_follower *f, struct sg_err *err)
     sg_buf_puts(&heartbeat, f->channel);
     sg_redis_store_glob(&heartbeat, f->store->heartbeat);
     patterns[0] = keys.ptr;
-    patterns[1] = heartbeat.ptr;
+    /* Where the prefix takes it in already, a second pattern would tell it twice. */
+    if (!sg_slice_starts(sg_str(f->store->heartbeat), f->store->prefix))
+        patterns[1] = heartbeat.ptr;
     if (keys.failed || heartbeat.failed)
         rc = sg_fail(err, SG_E_INTERNAL, f->store->url.name, "no memory for the patterns");
     else

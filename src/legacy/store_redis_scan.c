@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEYS_PER_BATCH 8 /* two commands each */
 #define BATCHES_IN_FLIGHT 4
 #define PAGE_MAX_BYTES ((size_t)64 << 20)
 
@@ -127,7 +126,8 @@ send_slot(struct slot *slot)
     int i;
 
     slot->first = op->next;
-    slot->n = op->n_items - op->next < KEYS_PER_BATCH ? op->n_items - op->next : KEYS_PER_BATCH;
+    slot->n = op->n_items - op->next < SG_REDIS_KEYS_PER_BATCH ? op->n_items - op->next
+                                                               : SG_REDIS_KEYS_PER_BATCH;
     if (slot->n == 0 || op->rc != 0)
         return;
     op->next += slot->n;

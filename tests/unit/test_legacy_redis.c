@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The "redis" store against a real redis-server on a Unix socket in a private folder; "the app" is
+/* The "redis" store against a real redis-server, over its Unix socket; "the app" is
  * a plain blocking connection beside it. */
 #include "legacy/legacy.h"
 #include "legacy/redis_url.h"
+#include "servers.h"
 
 #include <hiredis/hiredis.h>
 #include <setjmp.h>
@@ -11,14 +12,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 /* cmocka.h wants stdarg.h, stdint.h and setjmp.h first */
 #include <cmocka.h>
 
-static char dir[64], url[128];
-static pid_t server;
+static struct test_redis server;
+static char url[128];
 static redisContext *app;
 static uv_loop_t loop;
 static struct sg_legacy_store *store;
@@ -28,41 +26,24 @@ static struct sg_legacy_store *store;
 static void
 start_server(void)
 {
-    char path[128];
+    static const char *const args[] = {"--hz", "100", NULL};
     int tries;
 
-    snprintf(path, sizeof path, "%s/s", dir);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-               "--dir", dir, "--logfile", "log", "--hz", "100", "--enable-debug-command", "yes",
-               (char *)NULL);
-        _exit(127);
-    }
-    for (tries = 0; tries < 500; tries++) {
-        redisReply *pong;
-
-        app = redisConnectUnix(path);
-        pong = app != NULL && app->err == 0 ? redisCommand(app, "PING") : NULL;
-        if (pong != NULL && pong->type == REDIS_REPLY_STATUS) {
-            freeReplyObject(pong);
-            return;
-        }
-        freeReplyObject(pong);
+    test_redis_start(&server, args);
+    /* the Unix socket opens a moment after the port */
+    for (tries = 0; (app = redisConnectUnix(server.socket)) == NULL || app->err != 0; tries++) {
         redisFree(app);
-        usleep(20000);
+        assert_in_range(tries, 0, 200);
+        test_sleep_ms(10);
     }
-    fail_msg("redis-server does not start");
 }
 
 static void
-stop_server(void)
+kill_server(void)
 {
     redisFree(app);
     app = NULL;
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
+    test_redis_kill(&server);
 }
 
 /* What the app says to the server; returns the integer, or the length of a string, or -1. */
@@ -100,40 +81,6 @@ assert_value(const char *key, const char *want)
 
 /* ---- the loop ---- */
 
-static bool timed_out;
-
-static void
-on_timeout(uv_timer_t *t)
-{
-    (void)t;
-    timed_out = true;
-}
-
-static void
-on_timer_closed(uv_handle_t *handle)
-{
-    *(bool *)handle->data = true;
-}
-
-/* Runs the loop until *flag; false after ms. */
-static bool
-run_until(const bool *flag, uint64_t ms)
-{
-    uv_timer_t timer;
-    bool closed = false;
-
-    timed_out = false;
-    uv_timer_init(&loop, &timer);
-    uv_timer_start(&timer, on_timeout, ms, 0);
-    while (!*flag && !timed_out)
-        uv_run(&loop, UV_RUN_ONCE);
-    timer.data = &closed;
-    uv_close((uv_handle_t *)&timer, on_timer_closed);
-    while (!closed)
-        uv_run(&loop, UV_RUN_NOWAIT);
-    return *flag;
-}
-
 static void
 set_flag(void *ctx)
 {
@@ -159,17 +106,16 @@ close_store(struct sg_legacy_store *s)
     bool closed = false;
 
     s->type->close(s, set_flag, &closed);
-    assert_true(run_until(&closed, 3000));
+    test_run_until(&loop, &closed, 3000);
 }
 
 static int
 setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/segue-legacy-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    snprintf(url, sizeof url, "unix://%s/s", dir);
+    memset(&server, 0, sizeof server);
     start_server();
+    snprintf(url, sizeof url, "unix://%s", server.socket);
     uv_loop_init(&loop);
     store = open_at(url, "sess:");
     return 0;
@@ -178,17 +124,11 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    char path[128];
-
     (void)state;
     close_store(store);
     assert_int_equal(uv_loop_close(&loop), 0);
-    stop_server();
-    snprintf(path, sizeof path, "%s/log", dir);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/s", dir);
-    unlink(path);
-    assert_int_equal(rmdir(dir), 0);
+    redisFree(app);
+    test_redis_stop(&server);
     return 0;
 }
 
@@ -230,7 +170,7 @@ ask(enum sg_legacy_op op, const char *key, const char *value, int64_t ttl_ms)
 
     sg_legacy_request_clear(&c.q);
     begin_at(&c, store, op, key, value, ttl_ms, 3000);
-    assert_true(run_until(&c.done, 5000));
+    test_run_until(&loop, &c.done, 5000);
     if (c.q.rc != 0)
         fprintf(stderr, "# %s: %s: %s\n", sg_code_name(c.q.err.code), c.q.err.place, c.q.err.text);
     return &c;
@@ -443,7 +383,7 @@ answers_carry_the_run_id_of_who_answered(void **state)
     struct sg_legacy_proof before = c->q.proof;
 
     (void)state;
-    stop_server();
+    kill_server();
     start_server();
     do
         c = ask(SG_LEGACY_READ, "sess:a", NULL, 0);
@@ -461,18 +401,18 @@ stopped_server_costs_the_deadline_and_no_more(void **state)
 
     (void)state;
     ask(SG_LEGACY_READ, "sess:a", NULL, 0);
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     from = sg_mono_ns(sg_clock_system());
     begin_at(&c, store, SG_LEGACY_READ, "sess:a", NULL, 0, 200);
     begin_at(&cancelled, store, SG_LEGACY_READ, "sess:a", NULL, 0, 5000);
     store->type->cancel(&cancelled.q);
-    assert_true(run_until(&c.done, 3000));
+    test_run_until(&loop, &c.done, 3000);
     assert_true(sg_mono_ns(sg_clock_system()) - from < 1000 * SG_NS_PER_MS);
-    kill(server, SIGCONT);
+    kill(server.pid, SIGCONT);
     assert_int_equal(c.q.rc, -1);
     assert_int_equal(c.q.err.code, SG_E_TIMEOUT);
     assert_true(c.q.err.retryable);
-    assert_true(run_until(&cancelled.done, 3000));
+    test_run_until(&loop, &cancelled.done, 3000);
     assert_int_equal(cancelled.q.rc, -1);
     assert_int_equal(cancelled.q.err.code, SG_E_CANCELLED);
 }
@@ -486,18 +426,18 @@ wrong_password_is_told_without_it(void **state)
 
     (void)state;
     say("ACL SETUSER ann on >right ~* &* +@all");
-    snprintf(at, sizeof at, "unix://ann:hunter2@%s/s", dir);
+    snprintf(at, sizeof at, "unix://ann:hunter2@%s", server.socket);
     s = open_at(at, "sess:");
     begin_at(&c, s, SG_LEGACY_READ, "sess:a", NULL, 0, 500);
-    assert_true(run_until(&c.done, 3000));
+    test_run_until(&loop, &c.done, 3000);
     assert_int_equal(c.q.rc, -1);
     assert_null(strstr(c.q.err.text, "hunter2"));
     assert_null(strstr(c.q.err.place, "hunter2"));
     close_store(s);
-    snprintf(at, sizeof at, "unix://ann:right@%s/s?db=3", dir);
+    snprintf(at, sizeof at, "unix://ann:right@%s?db=3", server.socket);
     s = open_at(at, "sess:");
     begin_at(&c, s, SG_LEGACY_CREATE, "sess:a", "v", 60000, 3000);
-    assert_true(run_until(&c.done, 3000));
+    test_run_until(&loop, &c.done, 3000);
     assert_int_equal(c.q.rc, 0);
     assert_int_equal(say("EXISTS sess:a"), 0);
     say("SELECT 3");
@@ -515,10 +455,10 @@ refused_command_is_told_without_its_arguments(void **state)
 
     (void)state;
     say("ACL SETUSER bob on >pw ~* &* +@all -del");
-    snprintf(at, sizeof at, "unix://bob:pw@%s/s", dir);
+    snprintf(at, sizeof at, "unix://bob:pw@%s", server.socket);
     s = open_at(at, "sess:");
     begin_at(&c, s, SG_LEGACY_END, "sess:secret", NULL, 0, 3000);
-    assert_true(run_until(&c.done, 3000));
+    test_run_until(&loop, &c.done, 3000);
     assert_int_equal(c.q.rc, -1);
     assert_null(strstr(c.q.err.text, "sess:secret"));
     close_store(s);
@@ -546,7 +486,7 @@ next_page(struct sg_legacy_store *s, struct page *p, int keys)
     p->scan.deadline_ns = sg_mono_ns(sg_clock_system()) + 5000 * SG_NS_PER_MS;
     s->type->scan(s, &p->scan);
     assert_false(p->done);
-    assert_true(run_until(&p->done, 8000));
+    test_run_until(&loop, &p->done, 8000);
     return p;
 }
 
@@ -719,15 +659,15 @@ stop_following(struct sg_legacy_store *s, struct sg_legacy_follower *f)
     bool closed = false;
 
     s->type->unfollow(f, set_flag, &closed);
-    assert_true(run_until(&closed, 3000));
+    test_run_until(&loop, &closed, 3000);
 }
 
-static bool
-comes(struct told *t, const char *line)
+static void
+await_line(struct told *t, const char *line)
 {
     t->wanted = line;
     t->seen = strstr(t->log, line) != NULL;
-    return run_until(&t->seen, 3000);
+    test_run_until(&loop, &t->seen, 3000);
 }
 
 static void
@@ -737,7 +677,7 @@ every_kind_of_change_is_told(void **state)
     struct sg_legacy_follower *f = start_following(store, &t);
 
     (void)state;
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     assert_int_equal(strlen(t.run_id), 40);
     say("SET sess:a x");
     say("EXPIRE sess:a 100");
@@ -749,7 +689,7 @@ every_kind_of_change_is_told(void **state)
     say("RENAME sess:b sess:c");
     say("UNLINK sess:c");
     say("SET sess:short x PX 30");
-    assert_true(comes(&t, "EXPIRED sess:short\n"));
+    await_line(&t, "EXPIRED sess:short\n");
     assert_string_equal(t.log, "SET sess:a\nSET sess:a\nSET sess:a\nDELETED sess:a\n"
                                "SET sess:b\nSET sess:b\nRENAMED_FROM sess:b\nRENAMED_TO sess:c\n"
                                "DELETED sess:c\nSET sess:short\nSET sess:short\n"
@@ -766,7 +706,7 @@ eviction_is_not_told_as_deletion(void **state)
     int i;
 
     (void)state;
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     for (i = 0; i < 20; i++)
         say("SETRANGE sess:%d 100000 x", i);
     say("CONFIG SET maxmemory-policy allkeys-lru");
@@ -774,7 +714,7 @@ eviction_is_not_told_as_deletion(void **state)
     redisReply *r = redisCommand(app, "SET other x"); /* evicts; may itself be refused */
     freeReplyObject(r);
     say("CONFIG SET maxmemory 0");
-    assert_true(comes(&t, "EVICTED sess:"));
+    await_line(&t, "EVICTED sess:");
     assert_null(strstr(t.log, "DELETED"));
     c = ask(SG_LEGACY_HEARTBEAT, "", "x", 0);
     assert_true(c->q.evicted_keys > 0);
@@ -788,10 +728,10 @@ own_heartbeat_comes_back(void **state)
     struct sg_legacy_follower *f = start_following(store, &t);
 
     (void)state;
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     say("SET segue:heartbeat:other x");
     ask(SG_LEGACY_HEARTBEAT, "", "1", 0);
-    assert_true(comes(&t, "HEARTBEAT web\n"));
+    await_line(&t, "HEARTBEAT web\n");
     assert_string_equal(t.log, "HEARTBEAT web\n");
     stop_following(store, f);
 }
@@ -817,12 +757,12 @@ missing_notifications_are_added_to_what_was_there(void **state)
     (void)state;
     say("CONFIG SET notify-keyspace-events Elx");
     f = start_following(store, &t);
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     assert_true(setting_is("g$lxeKE"));
     stop_following(store, f);
     say("CONFIG SET notify-keyspace-events KA");
     f = start_following(store, &t);
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     assert_true(setting_is("AK"));
     stop_following(store, f);
 }
@@ -834,13 +774,13 @@ taking_notifications_away_breaks_continuity_and_is_repaired(void **state)
     struct sg_legacy_follower *f = start_following(store, &t);
 
     (void)state;
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     say("CONFIG SET notify-keyspace-events %s", "");
-    assert_true(run_until(&t.down, 3000));
+    test_run_until(&loop, &t.down, 3000);
     assert_non_null(strstr(t.err.text, "notify-keyspace-events"));
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     say("SET sess:a x");
-    assert_true(comes(&t, "SET sess:a\n"));
+    await_line(&t, "SET sess:a\n");
     stop_following(store, f);
 }
 
@@ -855,21 +795,21 @@ forbidden_setting_is_named_exactly(void **state)
     (void)state;
     say("CONFIG SET notify-keyspace-events Elx");
     say("ACL SETUSER bob on >pw ~* &* +@all -config|set");
-    snprintf(at, sizeof at, "unix://bob:pw@%s/s", dir);
+    snprintf(at, sizeof at, "unix://bob:pw@%s", server.socket);
     s = open_at(at, "sess:");
     f = start_following(s, &t);
-    assert_true(run_until(&t.down, 3000));
+    test_run_until(&loop, &t.down, 3000);
     assert_int_equal(t.ups, 0);
     assert_int_equal(t.err.code, SG_E_DENIED);
     assert_non_null(strstr(t.err.text, "notify-keyspace-events \"lxEKg$e\""));
     /* the operator follows the advice */
     say("CONFIG SET notify-keyspace-events lxEKg$e");
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     assert_int_equal(t.downs, 1);
     stop_following(s, f);
     say("ACL SETUSER bob -config");
     f = start_following(s, &t);
-    assert_true(run_until(&t.down, 3000));
+    test_run_until(&loop, &t.down, 3000);
     assert_non_null(strstr(t.err.text, "CONFIG GET"));
     stop_following(s, f);
     close_store(s);
@@ -883,20 +823,20 @@ lost_connection_is_down_then_up_with_the_new_run_id(void **state)
     char before[48];
 
     (void)state;
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.up, 3000);
     snprintf(before, sizeof before, "%s", t.run_id);
     say("CLIENT KILL TYPE pubsub");
-    assert_true(run_until(&t.down, 3000));
-    assert_true(run_until(&t.up, 3000));
+    test_run_until(&loop, &t.down, 3000);
+    test_run_until(&loop, &t.up, 3000);
     assert_string_equal(t.run_id, before);
     t.down = false;
-    stop_server();
-    assert_true(run_until(&t.down, 3000));
+    kill_server();
+    test_run_until(&loop, &t.down, 3000);
     start_server();
-    assert_true(run_until(&t.up, 8000));
+    test_run_until(&loop, &t.up, 8000);
     assert_string_not_equal(t.run_id, before);
     say("SET sess:a x");
-    assert_true(comes(&t, "SET sess:a\n"));
+    await_line(&t, "SET sess:a\n");
     stop_following(store, f);
 }
 
