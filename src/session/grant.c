@@ -217,14 +217,14 @@ put_session(struct grant *g, bool for_mint)
         .bucket = g->bucket,
         .subject = g->subject,
         .generation = g->generation,
-        .origin = "legacy",
+        .origin = g->born_here ? "segue" : "legacy",
         .client_id = g->client_id != NULL ? g->client_id : "",
         .has_store_digest = g->has_digest,
         .handle = sg_buf_slice(&g->handle),
         .record = sg_buf_slice(&g->record),
         .idle_ms = g->idle_ms,
         .exp_source_in_ms = g->from_legacy ? g->ttl_ms : -1,
-        .exp_segue_in_ms = for_mint ? g->idle_ms : -1,
+        .exp_segue_in_ms = for_mint || g->born_here ? g->idle_ms : -1,
         .exp_absolute_in_ms = g->realm->config->session_absolute_ms,
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && rules(g)->mirror && g->has_digest,
@@ -633,6 +633,23 @@ session_read(void *ctx, int rc, const struct sg_err *err)
         truth_read(&g->truth, g->realm, g->key, renewal_truth);
     else
         step_identity(g);
+}
+
+void
+grant_for_login(struct grant *g, const char *subject)
+{
+    struct sg_hash random;
+    struct sg_sid sid;
+
+    g->born_here = true;
+    snprintf(g->subject, sizeof g->subject, "%s", subject);
+    g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(subject));
+    sg_random(random.b, sizeof random.b);
+    sid = sg_session_id(&g->realm->digest_key, &random, sg_str(subject), 0);
+    memcpy(g->sid, sid.b, sizeof g->sid);
+    g->idle_ms = g->realm->config->legacy.default_idle_ms;
+    g->realm->engine->open_ops++;
+    step_identity(g);
 }
 
 void

@@ -6,7 +6,8 @@
 #include "session/truth.h"
 
 /* From a credential to an access token: the exchange (rule 4) when it starts at a legacy
- * credential, the renewal when it starts at a session. docs/flows.md has both as numbered steps;
+ * credential, the renewal when it starts at a session, the
+ * login when it starts at a subject. docs/flows.md has both as numbered steps;
  * the functions in grant.c carry the numbers. */
 enum grant_outcome {
     GRANT_TOKEN,       /* a JWT was minted */
@@ -44,7 +45,7 @@ struct grant {
     struct minted minted;
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
-    bool from_legacy, has_digest, renewing, put_for_mint;
+    bool from_legacy, has_digest, renewing, put_for_mint, born_here;
     uint8_t digest[SG_DIGEST_BYTES];
     int generation;
     int64_t idle_ms, ttl_ms;
@@ -63,5 +64,8 @@ struct grant {
 struct grant *grant_new(struct sg_realm *realm);
 void grant_from_legacy(struct grant *g, const char *key);
 void grant_from_session(struct grant *g, const uint8_t sid[SG_SID_BYTES], int bucket);
+/* A new session of a subject that a trusted backend has authenticated, without a legacy record
+ * (finalized). */
+void grant_for_login(struct grant *g, const char *subject);
 
 #endif

@@ -2,6 +2,7 @@
 #include "session/verify.h"
 
 #include "base/encode.h"
+#include "session/cookie.h"
 #include "session/credentials.h"
 #include "session/grant.h"
 
@@ -64,37 +65,6 @@ free_verify(struct verify *v)
 /* ---- the answer ---- */
 
 static void
-add_cookie_attributes(struct sg_buf *out, const struct sg_realm_config *c)
-{
-    sg_buf_puts(out, "; Path=/; HttpOnly; SameSite=Lax");
-    if (c->legacy.cookie_secure)
-        sg_buf_puts(out, "; Secure");
-    if (c->legacy.cookie_domain[0] != '\0')
-        sg_buf_printf(out, "; Domain=%s", c->legacy.cookie_domain);
-}
-
-/* The cookie outlives its token: an expired JWT with a good signature and a live session is renewed
- * (rule 5). */
-static void
-put_set_cookie(const struct verify *v, struct sg_buf *out)
-{
-    const struct sg_realm_config *c = v->realm->config;
-
-    if (v->has_fresh && v->in.may_hand_over) {
-        sg_buf_printf(out, "%s=%s; Max-Age=%lld", c->token.cookie, v->fresh.token,
-                      (long long)(c->session_absolute_ms / 1000));
-        add_cookie_attributes(out, c);
-    }
-}
-
-static void
-put_removal(const struct verify *v, struct sg_buf *out)
-{
-    sg_buf_printf(out, "%s=; Max-Age=0", v->realm->config->token.cookie);
-    add_cookie_attributes(out, v->realm->config);
-}
-
-static void
 put_upstream_cookie(const struct verify *v, struct sg_buf *out)
 {
     const struct sg_realm_config *c = v->realm->config;
@@ -148,7 +118,7 @@ refuse(struct verify *v, int status, const char *why, bool bad_token)
     struct sg_verify_out out = {.status = status, .why = why, .bad_token = bad_token};
 
     if (v->jwt_in_cookie && status == 401) {
-        put_removal(v, &set_cookie);
+        sg_cookie_remove(v->realm->config, &set_cookie);
         out.set_cookie = sg_buf_slice(&set_cookie);
     }
     count(v, status, SG_CRED_NONE);
@@ -173,10 +143,10 @@ answer(struct verify *v, enum sg_credential credential, const char *why)
         sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
     }
     put_upstream_cookie(v, &cookie);
-    if (v->has_fresh && (v->jwt_in_cookie || v->legacy_in_cookie))
-        put_set_cookie(v, &set_cookie);
+    if (v->has_fresh && v->in.may_hand_over && (v->jwt_in_cookie || v->legacy_in_cookie))
+        sg_cookie_set(v->realm->config, v->fresh.token, &set_cookie);
     else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
-        put_removal(v, &set_cookie);
+        sg_cookie_remove(v->realm->config, &set_cookie);
     out.subject = sg_str(v->subject);
     out.roles = sg_buf_slice(&roles);
     out.permissions = sg_buf_slice(&permissions);

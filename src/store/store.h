@@ -228,6 +228,18 @@ struct sg_rotate {
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
+/* Which session a refresh token belongs to; found false when it is unknown or another client's. */
+struct sg_refresh_read {
+    const char *realm;
+    int bucket;
+    uint8_t digest[SG_DIGEST_BYTES];
+    const char *client_id;
+    bool found;
+    uint8_t sid[SG_SID_BYTES];
+};
+void sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token,
+                          uint64_t deadline_ns, sg_store_done done, void *ctx);
+
 /* ---- the feed, polled one shard at a time ---- */
 
 struct sg_feed_row {
