@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-/* The configuration file, checked whole, into plain structs (docs/api.md, "Configuration"). Every string is owned by the
- * config. Durations that time_scale governs are already scaled here, so nothing else knows of it. */
+/* The configuration file, checked whole, into plain structs (docs/api.md, "Configuration"). Every
+ * string is owned by the config. Durations that time_scale governs are already scaled here, so
+ * nothing else knows of it. */
 #define SG_SHARDS_MAX 64
 #define SG_REALMS_MAX 32
 #define SG_LIST_MAX 16
@@ -60,7 +61,8 @@ struct sg_config {
     int n_realms;
 };
 
-/* Reads and checks the file; on any mistake nothing is returned and err is placed "file:line:column". */
+/* Reads and checks the file; on any mistake nothing is returned and err is placed
+ * "file:line:column". */
 SG_MUST_USE int sg_config_load(const char *path, struct sg_config **out, struct sg_err *err);
 void sg_config_free(struct sg_config *config);
 

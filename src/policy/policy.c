@@ -102,8 +102,8 @@ sg_may_mint_first(const struct sg_policy *policy, bool lease_ok, struct sg_slice
         return false;
     if (policy->phase >= SG_STATELESS)
         return true;
-    if (rules->mint_by_rollout && (sg_rollout_slot(realm, subject) < policy->percent_e2 ||
-                                   in_cohort(policy, roles, n_roles)))
+    if (rules->mint_by_rollout &&
+        (sg_rollout_slot(realm, subject) < policy->percent_e2 || in_cohort(policy, roles, n_roles)))
         return true;
     return policy->phase == SG_DUAL && rules->mint_for_new_logins &&
            first_seen_ms >= policy->phase_entered_ms;
@@ -135,7 +135,8 @@ sg_life_merge(struct sg_life a, struct sg_life b)
 int64_t
 sg_life_expires_ms(const struct sg_life *life)
 {
-    int64_t at = life->exp_source_ms > life->exp_segue_ms ? life->exp_source_ms : life->exp_segue_ms;
+    int64_t at =
+        life->exp_source_ms > life->exp_segue_ms ? life->exp_source_ms : life->exp_segue_ms;
 
     return least_set(at, life->exp_absolute_ms);
 }

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* The phase table (docs/design.md, "What each phase does") as code, in this one place. Pure: no I/O, no clock. */
+/* The phase table (docs/design.md, "What each phase does") as code, in this one place. Pure: no
+ * I/O, no clock. */
 enum sg_phase { SG_OBSERVE, SG_DUAL, SG_EXCHANGE, SG_STATELESS, SG_FINALIZED };
 
 #define SG_COHORTS_MAX 16
@@ -34,19 +35,22 @@ struct sg_phase_rules {
     bool accept_legacy;       /* finalized refuses, with an explanation */
     bool legacy_is_truth;     /* renewals point-read the legacy record */
     bool mirror;              /* Segue's changes are written to the legacy store */
-    bool inject_legacy;       /* upstream gets the legacy credential for a request that shows only a JWT */
+    bool
+        inject_legacy; /* upstream gets the legacy credential for a request that shows only a JWT */
 };
 const struct sg_phase_rules *sg_phase_rules(enum sg_phase phase);
 
-/* Whether `to` may follow `from` in one step: forward by one phase; back to any earlier one; nothing leaves finalized. */
+/* Whether `to` may follow `from` in one step: forward by one phase; back to any earlier one;
+ * nothing leaves finalized. */
 SG_MUST_USE int sg_phase_check_step(enum sg_phase from, enum sg_phase to, struct sg_err *err);
 
-/* Where the subject stands in the rollout, 0..9999: sticky (depends on realm and subject only), so a percentage that
- * grows only adds subjects. In while slot < percent_e2. */
+/* Where the subject stands in the rollout, 0..9999: sticky (depends on realm and subject only), so
+ * a percentage that grows only adds subjects. In while slot < percent_e2. */
 int sg_rollout_slot(struct sg_slice realm, struct sg_slice subject);
 
-/* Whether a session without a JWT may be handed its first one now. lease_ok: the policy was confirmed within the last
- * 2 s (rule 13). roles: NULL-ended names for the cohorts. first_seen_ms: when Segue first saw the session. */
+/* Whether a session without a JWT may be handed its first one now. lease_ok: the policy was
+ * confirmed within the last 2 s (rule 13). roles: NULL-ended names for the cohorts. first_seen_ms:
+ * when Segue first saw the session. */
 bool sg_may_mint_first(const struct sg_policy *policy, bool lease_ok, struct sg_slice realm,
                        struct sg_slice subject, const char *const *roles, int n_roles,
                        int64_t first_seen_ms);
@@ -55,18 +59,19 @@ bool sg_may_mint_first(const struct sg_policy *policy, bool lease_ok, struct sg_
 
 /* What is known of a session's life; each field has one writer kind. */
 struct sg_life {
-    int64_t exp_source_ms;  /* last value by the source's order; 0 = none */
-    int64_t source_seen_ms; /* that order: when the source was read */
-    int64_t exp_segue_ms;   /* largest wins; 0 = none */
+    int64_t exp_source_ms;   /* last value by the source's order; 0 = none */
+    int64_t source_seen_ms;  /* that order: when the source was read */
+    int64_t exp_segue_ms;    /* largest wins; 0 = none */
     int64_t exp_absolute_ms; /* smallest non-zero wins; 0 = none */
-    int64_t ended_ms;       /* smallest non-zero wins: ended is for ever */
+    int64_t ended_ms;        /* smallest non-zero wins: ended is for ever */
 };
 
 /* Joins two states: commutative, associative, idempotent. */
 struct sg_life sg_life_merge(struct sg_life a, struct sg_life b);
 
-/* When the session ends by time: the later of the source's word and Segue's own extension (which the mirror carries to the
- * source), never past the absolute limit. While the source is the truth a renewal point-reads it besides. */
+/* When the session ends by time: the later of the source's word and Segue's own extension (which
+ * the mirror carries to the source), never past the absolute limit. While the source is the truth a
+ * renewal point-reads it besides. */
 int64_t sg_life_expires_ms(const struct sg_life *life);
 
 #endif

@@ -26,7 +26,8 @@ void sg_shards_close(struct sg_shards *shards, void (*closed)(void *ctx), void *
 int sg_shards_count(const struct sg_shards *shards);
 struct sg_pg *sg_shards_pool(struct sg_shards *shards, int shard);
 
-/* The map; until it was set every bucket is in an equal contiguous slice, as `segue init` lays it out. */
+/* The map; until it was set every bucket is in an equal contiguous slice, as `segue init` lays it
+ * out. */
 int sg_shard_of_bucket(const struct sg_shards *shards, int bucket);
 void sg_shards_set_map(struct sg_shards *shards, const uint8_t map[SG_BUCKETS]);
 

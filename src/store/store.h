@@ -10,11 +10,12 @@
 
 #include <stdint.h>
 
-/* Segue's sessions in sharded PostgreSQL: all of its SQL. Every operation takes arrays, splits them by bucket over the
- * shards, and per shard is one implicit transaction that begins with the fence (rule 12). Asynchronous: done is called
- * exactly once, from the loop, never from within the call. The arrays belong to the caller and must live until then.
- * rc is -1 if any shard failed (err is the first such; rows of the other shards may be stored: every operation is
- * idempotent, so do it again). */
+/* Segue's sessions in sharded PostgreSQL: all of its SQL. Every operation takes arrays, splits them
+ * by bucket over the shards, and per shard is one implicit transaction that begins with the fence
+ * (rule 12). Asynchronous: done is called exactly once, from the loop, never from within the call.
+ * The arrays belong to the caller and must live until then. rc is -1 if any shard failed (err is
+ * the first such; rows of the other shards may be stored: every operation is idempotent, so do it
+ * again). */
 struct sg_store;
 
 SG_MUST_USE int sg_store_new(uv_loop_t *loop, const struct sg_clock *clock,
@@ -35,11 +36,13 @@ struct sg_ref_row {
     int bucket; /* of the digest */
     uint8_t digest[SG_DIGEST_BYTES];
     const char *subject; /* "" = anonymous */
-    bool reuses_ids;     /* the codec may use a key again: an ended row is then a new generation, else refused */
+    bool reuses_ids; /* the codec may use a key again: an ended row is then a new generation, else
+                        refused */
     /* out */
     int generation;
-    bool ended;             /* tombstone: refuse */
-    char previous_subject[201]; /* before this call, if it was another one ("" = none): that session must be ended */
+    bool ended;                 /* tombstone: refuse */
+    char previous_subject[201]; /* before this call, if it was another one ("" = none): that session
+                                   must be ended */
     int previous_generation;
 };
 void sg_store_put_refs(struct sg_store *store, struct sg_ref_row *rows, int n, uint64_t deadline_ns,
@@ -71,16 +74,16 @@ struct sg_session_row {
     bool has_store_digest;
     struct sg_slice handle, record; /* sealed */
     int64_t idle_ms;
-    int64_t exp_source_in_ms;  /* from now by the database's clock; -1 = not said (kept as it is) */
-    int64_t exp_segue_in_ms;   /* extends; -1 = not said */
+    int64_t exp_source_in_ms; /* from now by the database's clock; -1 = not said (kept as it is) */
+    int64_t exp_segue_in_ms;  /* extends; -1 = not said */
     int64_t exp_absolute_in_ms; /* from creation; only used when the row is new; 0 = none */
-    int64_t jwt_until_in_ms;   /* a JWT is being minted that expires then; -1 = none is */
-    bool mark_dirty;           /* put it into the outbox: the mirror must follow */
-    bool seen_in_source;       /* the source holds it: clears a hold */
+    int64_t jwt_until_in_ms;    /* a JWT is being minted that expires then; -1 = none is */
+    bool mark_dirty;            /* put it into the outbox: the mirror must follow */
+    bool seen_in_source;        /* the source holds it: clears a hold */
     /* out */
-    bool live; /* false: ended; nothing was changed */
-    int64_t created_ms; /* database clock, Unix ms */
-    int64_t expires_in_ms; /* combined (rule 11); may be negative */
+    bool live;              /* false: ended; nothing was changed */
+    int64_t created_ms;     /* database clock, Unix ms */
+    int64_t expires_in_ms;  /* combined (rule 11); may be negative */
     int64_t absolute_in_ms; /* INT64_MAX = none */
     int64_t version;
     bool has_jwt; /* a JWT was handed over before */
@@ -91,7 +94,8 @@ struct sg_session_row {
 void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
 
-/* A whole chunk of a transfer: sessions, rejects and the ledger row of each shard in its rows' own transaction. */
+/* A whole chunk of a transfer: sessions, rejects and the ledger row of each shard in its rows' own
+ * transaction. */
 struct sg_reject_row {
     const char *realm;
     int bucket;
@@ -103,7 +107,8 @@ struct sg_chunk {
     const char *realm;
     int64_t job, chunk;
     struct sg_session_row *sessions;
-    const int *session_ledger_bucket; /* per session: the digest's bucket, on whose shard it is counted */
+    const int
+        *session_ledger_bucket; /* per session: the digest's bucket, on whose shard it is counted */
     int n_sessions;
     struct sg_reject_row *rejects;
     int n_rejects;
@@ -132,7 +137,8 @@ void sg_store_get_sessions(struct sg_store *store, struct sg_session_read *rows,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
 void sg_session_read_clear(struct sg_session_read *row);
 
-/* Ends sessions: tombstones are upserted (also for what was never seen), the feed and the outbox are written with them. */
+/* Ends sessions: tombstones are upserted (also for what was never seen), the feed and the outbox
+ * are written with them. */
 struct sg_end_row {
     const char *realm;
     bool has_digest;
@@ -142,9 +148,10 @@ struct sg_end_row {
     int sid_bucket;
     uint8_t sid[SG_SID_BYTES];
     const char *subject; /* "" = unknown or anonymous */
-    const char *reason;  /* "logout", "app-logout", "absent", "subject-changed", "reuse", "anonymous" */
-    bool mirror;         /* the legacy record must be deleted too */
-    bool tombstone_ref;  /* also the token_ref (not when only its subject changed in place) */
+    const char
+        *reason; /* "logout", "app-logout", "absent", "subject-changed", "reuse", "anonymous" */
+    bool mirror; /* the legacy record must be deleted too */
+    bool tombstone_ref; /* also the token_ref (not when only its subject changed in place) */
     /* out */
     bool changed; /* it was live until now */
 };
@@ -176,7 +183,8 @@ struct sg_subject_row {
     bool banned;
     int64_t stored_version;
 };
-/* Writes a row of the feed for each subject that changed and is known to have sessions. A ban raises the epoch. */
+/* Writes a row of the feed for each subject that changed and is known to have sessions. A ban
+ * raises the epoch. */
 void sg_store_put_subjects(struct sg_store *store, struct sg_subject_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
 
@@ -194,7 +202,8 @@ void sg_store_put_refresh(struct sg_store *store, const struct sg_refresh_new *t
 
 enum sg_rotation {
     SG_ROTATED,       /* the offered successor is now current */
-    SG_ROTATED_GRACE, /* a retry within the grace: successor_sealed is the same as the first answer's */
+    SG_ROTATED_GRACE, /* a retry within the grace: successor_sealed is the same as the first
+                         answer's */
     SG_ROTATE_UNKNOWN,
     SG_ROTATE_EXPIRED,
     SG_ROTATE_ENDED,  /* the chain or its session has ended */
@@ -274,7 +283,8 @@ void sg_store_outbox_done(struct sg_store *store, int shard, const char *realm,
                           const struct sg_outbox_row *rows, int n, uint64_t deadline_ns,
                           sg_store_done done, void *ctx);
 
-/* ---- reconciling: live sessions of a realm that the source was last known to hold before a moment ---- */
+/* ---- reconciling: live sessions of a realm that the source was last known to hold before a moment
+ * ---- */
 
 struct sg_unseen_row {
     int bucket;
