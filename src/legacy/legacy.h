@@ -28,6 +28,11 @@ struct sg_codec_config {
     const char *cookie_name;    /* "connect.sid" */
     int64_t default_idle_ms;    /* 86,400,000 in connect-redis */
     const char *subject_path; /* where the subject stands: "passport.user" or "passport.user.id" */
+    /* What the app sets on its cookie beside HttpOnly and Path=/, for sessions made here; it would
+     * lose these on renewal otherwise. NULL = absent. */
+    bool cookie_secure;
+    const char *cookie_same_site; /* "lax" */
+    const char *cookie_domain;
 };
 
 struct sg_codec {
@@ -47,7 +52,9 @@ struct sg_codec {
      * it does not decode. */
     int (*decode)(const struct sg_codec_config *cfg, struct sg_slice value,
                   struct sg_legacy_record *out, struct sg_err *err);
-    /* A new session in the framework's own format: key and value. */
+    /* A new session in the framework's own format: key and value, appended. subject "" makes an
+     * anonymous one; idle_ms 0 one without a lifetime of its own (the app's cookie ends with the
+     * browser, the key lives default_idle_ms). */
     int (*create)(const struct sg_codec_config *cfg, const char *subject, int64_t now_ms,
                   int64_t idle_ms, struct sg_buf *key, struct sg_buf *value, struct sg_err *err);
 };
