@@ -41,7 +41,7 @@ enum segue_status {
     SEGUE_WRONG_TYPE,    /* typ is missing or another one */
     SEGUE_WRONG_ALG,     /* alg is missing, "none", unknown or not the one pinned to the key */
     SEGUE_UNKNOWN_KEY,   /* no kid, or none of the set's: fetch the JWKS again, rate-limited */
-    SEGUE_FORBIDDEN,     /* the header has crit, jku, jwk, x5u, x5c, x5t, x5t#S256, b64 or zip */
+    SEGUE_FORBIDDEN,     /* the header has crit, jku, jwk, x5u, x5c, b64 or zip */
     SEGUE_BAD_SIGNATURE, /* the signature is not this key's over these bytes */
     SEGUE_MISSING_CLAIM, /* one of iss, sub, aud, exp, iat, jti, client_id is not there */
     SEGUE_WRONG_ISSUER,  /* iss is not exactly the policy's */
@@ -210,7 +210,7 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_mint(const struct segue_key *ke
 struct segue_policy {
     const char *issuer;           /* compared exactly */
     const char *const *audiences; /* NULL-ended; one match is enough */
-    const char *typ;              /* NULL = "at+jwt"; "application/" before it is accepted too */
+    const char *typ;              /* NULL = "at+jwt"; the token may have "application/" before it */
     int leeway_sec;               /* 0..300; 60 at most is usual */
     size_t max_token_bytes;       /* 0 = SEGUE_TOKEN_BYTES, which it cannot exceed */
 };
@@ -223,8 +223,8 @@ struct segue_verify_buf {
 
 /* Verifies a compact token at time now_sec. On SEGUE_OK and SEGUE_EXPIRED *claims is filled, its
  * slices pointing into *buf and good until it is used again; on anything else neither may be read.
- * Allocates nothing. Expiry is tested last, after everything else was found right: exp + leeway <=
- * now is SEGUE_EXPIRED. */
+ * Allocates nothing itself. Expiry is tested last, after everything else was found right: exp +
+ * leeway <= now is SEGUE_EXPIRED. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_verify(struct segue_keyset *set,
                                                         const struct segue_policy *policy,
                                                         int64_t now_sec, const char *token,
