@@ -172,6 +172,9 @@ end_session(struct sg_realm *realm, const uint8_t sid[SG_SID_BYTES], int bucket,
         read_session(e, sid, bucket);
 }
 
+/* By key: the tombstone first, so that no exchange can add a reference any more; then whatever
+ * reference got in before is read, and its session ended. Reading first would miss one that slips
+ * in between. */
 static void
 ref_read(void *ctx, int rc, const struct sg_err *err)
 {
@@ -184,16 +187,31 @@ ref_read(void *ctx, int rc, const struct sg_err *err)
         store_failed(e, err);
         return;
     }
-    if (e->ref.found && e->ref.subject[0] != '\0') {
-        memcpy(digest.b, e->ref.digest, sizeof digest.b);
-        sid = sg_session_id(&r->digest_key, &digest, sg_str(e->ref.subject),
-                            (uint64_t)e->ref.generation);
-        snprintf(e->subject, sizeof e->subject, "%s", e->ref.subject);
-        e->row.has_sid = true;
-        memcpy(e->row.sid, sid.b, sizeof e->row.sid);
-        e->row.sid_bucket = (int)sg_bucket(sg_str(r->config->name), sg_str(e->subject));
+    if (!e->ref.found || e->ref.subject[0] == '\0') {
+        rows_ended(e, 0, NULL);
+        return;
     }
+    memcpy(digest.b, e->ref.digest, sizeof digest.b);
+    sid =
+        sg_session_id(&r->digest_key, &digest, sg_str(e->ref.subject), (uint64_t)e->ref.generation);
+    snprintf(e->subject, sizeof e->subject, "%s", e->ref.subject);
+    e->row.has_sid = true;
+    memcpy(e->row.sid, sid.b, sizeof e->row.sid);
+    e->row.sid_bucket = (int)sg_bucket(sg_str(r->config->name), sg_str(e->subject));
     write_end(e);
+}
+
+static void
+ref_tombstoned(void *ctx, int rc, const struct sg_err *err)
+{
+    struct ending *e = ctx;
+    struct sg_engine *engine = e->realm->engine;
+
+    if (rc != 0)
+        store_failed(e, err);
+    else
+        sg_store_get_refs(engine->store, &e->ref, 1, engine_deadline(engine, OP_TIMEOUT_MS),
+                          ref_read, e);
 }
 
 void
@@ -210,8 +228,8 @@ end_by_key(struct sg_realm *realm, const char *key, sg_store_done done, void *ct
     e->ref.realm = realm->config->name;
     e->ref.bucket = e->row.digest_bucket;
     memcpy(e->ref.digest, digest.b, sizeof e->ref.digest);
-    sg_store_get_refs(realm->engine->store, &e->ref, 1,
-                      engine_deadline(realm->engine, OP_TIMEOUT_MS), ref_read, e);
+    sg_store_end_sessions(realm->engine->store, &e->row, 1,
+                          engine_deadline(realm->engine, OP_TIMEOUT_MS), ref_tombstoned, e);
 }
 
 static void
