@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include "cli.h"
+#include "commands.h"
+
+/* In the order of `segue help`: the way a migration goes. */
+static const struct cli_command commands[] = {
+    {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
+};
 
 int
-main(void)
+main(int argc, char **argv)
 {
-    puts("segue 0.1.0");
-    return 0;
+    return cli_main(commands, sizeof commands / sizeof commands[0], argc, argv);
 }

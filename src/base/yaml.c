@@ -2,6 +2,7 @@
 #include "base/yaml.h"
 
 #include "base/buf.h"
+#include "base/nearest.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -481,35 +482,6 @@ sg_yaml_text(struct sg_yaml_node *node, const char **out, struct sg_err *err)
     return 0;
 }
 
-/* Edit distance, capped: names longer than 40 bytes are as far as can be. */
-static int
-distance(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b), i, j;
-    int row[41];
-
-    if (la > 40 || lb > 40)
-        return 99;
-    for (j = 0; j <= lb; j++)
-        row[j] = (int)j;
-    for (i = 1; i <= la; i++) {
-        int diagonal = row[0];
-
-        row[0] = (int)i;
-        for (j = 1; j <= lb; j++) {
-            int up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-
-            if (up + 1 < best)
-                best = up + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-            diagonal = up;
-        }
-    }
-    return row[lb];
-}
-
 static int
 check_unknown(const struct sg_yaml_node *node, struct sg_err *err)
 {
@@ -518,10 +490,10 @@ check_unknown(const struct sg_yaml_node *node, struct sg_err *err)
     for (m = node->first; m != NULL; m = m->next) {
         if (!m->known && m->key != NULL) {
             const char *near = NULL;
-            int i, best = 4;
+            int i, best = SG_NEAREST_LIMIT;
 
             for (i = 0; i < node->n_asked; i++) {
-                int d = distance(m->key, node->asked[i]);
+                int d = sg_edit_distance(m->key, node->asked[i]);
 
                 if (d < best) {
                     best = d;

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SEGUE_COMMANDS_H
+#define SEGUE_COMMANDS_H
+
+/* Every command: argv[0] is its name, the exit code comes back. A new one adds its NAME.c in
+ * meson.build, a line here, and a line in the table of main.c. */
+int cmd_dev(int argc, char **argv);
+
+#endif
