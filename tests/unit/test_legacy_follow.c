@@ -11,7 +11,8 @@ struct told {
     struct sg_err err;
     char log[4096]; /* "SET sess:a\n…" */
     const char *wanted;
-    bool seen, down;
+    bool seen;
+    bool down; /* since the test cleared it */
 };
 
 static void
@@ -21,7 +22,6 @@ told_up(void *ctx, const char *run_id)
 
     assert_false(t->up);
     t->up = true;
-    t->down = false;
     t->ups++;
     snprintf(t->run_id, sizeof t->run_id, "%s", run_id);
 }
