@@ -4,6 +4,7 @@
 
 /* In the order of `segue help`: the way a migration goes. */
 static const struct cli_command commands[] = {
+    {"init", "lay out the control schema, the shards, policies and first keys", cmd_init},
     {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
 };
 
