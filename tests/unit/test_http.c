@@ -501,7 +501,7 @@ a_dripper_is_cut_at_the_header_deadline(void **state)
     }
     assert_true(cut);
     assert_true(i >= 3 && i <= 9); /* 500 ms and at most 250 more */
-    assert_true(ends(used, 400)); /* a sweep later, well before the idle timeout */
+    assert_true(ends(used, 400));  /* a sweep later, well before the idle timeout */
     close(fd);
     close(used);
     close_fixture(&f);
