@@ -186,7 +186,7 @@ take_call(struct sg_pg_conn *c, struct sg_pg_job *job, PGresult *r)
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
-        if (job->rc == 0 && job->batch != NULL && job->results_seen < job->n_calls)
+        if (job->rc == 0 && job->results_seen < job->n_calls)
             job->results[job->results_seen] = r;
         else
             PQclear(r);
