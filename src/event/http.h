@@ -52,8 +52,9 @@ void sg_http_drain(struct sg_http *http, uint64_t deadline_ns, void (*drained)(v
 
 /* Refused with 400 and a closed connection before the handler sees them: Content-Length with
  * Transfer-Encoding, two Content-Length, two Host or none, two Authorization, any transfer coding
- * but "chunked", a control character in a value, a name that is no token, a target that does not
- * start with '/', a broken escape or a NUL in it. */
+ * but "chunked", a line that ends in other than CR LF, a folded line, a control character in a
+ * value, a name that is no token, a target that does not start with '/', a broken escape or a NUL
+ * in it. */
 
 const char *sg_http_method(const struct sg_http_request *r);
 const char *sg_http_path(const struct sg_http_request *r); /* percent-decoded, without query */

@@ -48,7 +48,8 @@ struct sg_http_request *sg_http_request_new(const char *uri, size_t max_body_byt
 void sg_http_request_free(struct sg_http_request *r);
 
 /* 0, or the status with which these headers are refused. */
-int sg_http_check_headers(struct MHD_Connection *mhd, const char *version, size_t max_body_bytes);
+int sg_http_check_headers(struct MHD_Connection *mhd, const char *method, const char *version,
+                          size_t max_body_bytes);
 
 /* The answer built from status, headers and body. NULL when memory ran out. */
 struct MHD_Response *sg_http_build(struct sg_http_request *r, struct sg_slice body, bool close);

@@ -45,7 +45,7 @@ turn(uv_loop_t *loop, const bool *flag, int at_most_ms)
 
     uv_timer_init(loop, &tick);
     while (!(flag != NULL && *flag) && uv_hrtime() < end) {
-        uv_timer_start(&tick, on_tick, 5, 0);
+        uv_timer_start(&tick, on_tick, 1, 0);
         uv_run(loop, UV_RUN_ONCE);
     }
     uv_close((uv_handle_t *)&tick, NULL);
