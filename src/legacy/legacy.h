@@ -28,6 +28,11 @@ struct sg_codec_config {
     const char *cookie_name;    /* "connect.sid" */
     int64_t default_idle_ms;    /* 86,400,000 in connect-redis */
     const char *subject_path; /* where the subject stands: "passport.user" or "passport.user.id" */
+    /* What the app sets on its cookie beside HttpOnly and Path=/, for sessions made here; it would
+     * lose these on renewal otherwise. NULL = absent. */
+    bool cookie_secure;
+    const char *cookie_same_site; /* "lax" */
+    const char *cookie_domain;
 };
 
 struct sg_codec {
@@ -47,7 +52,9 @@ struct sg_codec {
      * it does not decode. */
     int (*decode)(const struct sg_codec_config *cfg, struct sg_slice value,
                   struct sg_legacy_record *out, struct sg_err *err);
-    /* A new session in the framework's own format: key and value. */
+    /* A new session in the framework's own format: key and value, appended. subject "" makes an
+     * anonymous one; idle_ms 0 one without a lifetime of its own (the app's cookie ends with the
+     * browser, the key lives default_idle_ms). */
     int (*create)(const struct sg_codec_config *cfg, const char *subject, int64_t now_ms,
                   int64_t idle_ms, struct sg_buf *key, struct sg_buf *value, struct sg_err *err);
 };
@@ -69,6 +76,7 @@ enum sg_legacy_op {
     SG_LEGACY_END,    /* delete: found tells whether it was there */
     SG_LEGACY_PUT_SENTINEL, /* value -> the sentinel key (no TTL) */
     SG_LEGACY_HEARTBEAT,    /* value -> the heartbeat key; and read the counters */
+    SG_LEGACY_PROVE,        /* read the sentinel and the counters; changes nothing */
 };
 
 /* What proves that an absence means something (rule 1): compared against the realm's continuity
@@ -95,7 +103,7 @@ struct sg_legacy_request {
     struct sg_buf read_value; /* READ; owned by the request: sg_legacy_request_clear frees it */
     int64_t read_ttl_ms;      /* READ: remaining; -1 = the key has no TTL */
     struct sg_legacy_proof proof;
-    int64_t evicted_keys, flushes; /* HEARTBEAT */
+    int64_t evicted_keys, flushes; /* HEARTBEAT, PROVE */
     /* private to the store */
     void *priv; /* the implementation's own state, allocated at submit, freed before done */
 };

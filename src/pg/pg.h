@@ -15,12 +15,16 @@
  * 1 s). */
 struct sg_pg;
 
+#define SG_PG_MAX_CONNECTIONS 16
+
 struct sg_pg_options {
-    const char *conninfo; /* libpq URL or key=value string; multi-host works; copied */
+    const char *conninfo; /* libpq URL or key=value string; multi-host works; copied. libpq looks
+                             names up with a blocking call: give addresses or Unix sockets. */
     const char *name; /* stands for the server in errors ("shard 2"); copied. Never the conninfo. */
-    int connections;  /* pool size, 1..16 */
+    int connections;  /* pool size, 1..SG_PG_MAX_CONNECTIONS */
     int connect_timeout_ms; /* own timer: a stopped server accepts and then hangs */
-    int max_queued;         /* batches waiting or in flight; one more fails with SG_E_LIMIT */
+    int max_queued; /* batches waiting or in flight, those given up but still at the server too;
+                       one more fails with SG_E_LIMIT */
 };
 
 SG_MUST_USE int sg_pg_open(uv_loop_t *loop, const struct sg_clock *clock,
@@ -36,10 +40,11 @@ void sg_pg_close(struct sg_pg *pg, void (*closed)(void *ctx), void *ctx);
 bool sg_pg_is_up(const struct sg_pg *pg);
 
 /* One statement of a batch. A statement is a constant: its address is its identity, and each
- * connection prepares it once. Parameters are in text format, or binary where that bit of
+ * connection prepares it once; it must outlive the pool, which knows at most
+ * SG_PG_MAX_PREPARED of them. Parameters are in text format, or binary where that bit of
  * binary_mask is set ($1 is bit 0). */
 struct sg_pg_stmt {
-    const char *name; /* unique in the program */
+    const char *name; /* for errors */
     const char *sql;
     int n_params;
     uint32_t binary_mask;
@@ -48,6 +53,8 @@ struct sg_pg_stmt {
 
 #define SG_PG_MAX_STATEMENTS 8
 #define SG_PG_MAX_PARAMS 32
+#define SG_PG_MAX_PREPARED 256
+#define SG_PG_MAX_PARAM_BYTES (16 << 20)
 
 struct sg_pg_call {
     const struct sg_pg_stmt *stmt;
@@ -68,18 +75,23 @@ struct sg_pg_batch {
      */
     int rc;
     struct sg_err err;
-    char sqlstate[6]; /* of the first failed statement, "" otherwise; SG001 gives err.code
-                         SG_E_NOT_OWNER */
+    /* Of the first failed statement, "" otherwise. It decides err.code: SG001 NOT_OWNER; 40001,
+     * 40P01, 55P03 CONFLICT; 57014 (statement_timeout) TIMEOUT; 08, 53, 57P, 25006 UNAVAILABLE;
+     * 22, 23 INVALID; others INTERNAL. err.text is the server's primary message, which holds
+     * parameter values in class 22 only and is left out there. */
+    char sqlstate[6];
     PGresult *results[SG_PG_MAX_STATEMENTS];
-    /* private to pg.c */
-    struct sg_pg *pg;
-    struct sg_pg_batch *next, *prev;
-    void *priv[4];
+    /* private to pg/ */
+    struct sg_pg *pg; /* set from submit until done is called */
+    struct sg_pg_job *job;
+    struct sg_pg_batch *next;
 };
 
 /* Queues the batch. Every outcome, also "queue full", arrives through done. After the deadline done
  * reports SG_E_TIMEOUT and the batch may be freed although the server may still be at work on it.
- */
+ * A batch that could not even be sent by then, there being no connection, did not happen:
+ * SG_E_UNAVAILABLE with the reason why connecting fails. A connection lost under a batch that was
+ * sent is SG_E_UNAVAILABLE too, and it may or may not have happened. */
 void sg_pg_submit(struct sg_pg *pg, struct sg_pg_batch *batch);
 
 /* Gives a submitted batch up: done is called with SG_E_CANCELLED from a later turn of the loop. */
@@ -88,7 +100,9 @@ void sg_pg_cancel(struct sg_pg_batch *batch);
 /* Frees the results, so that the batch may be used again. */
 void sg_pg_batch_clear(struct sg_pg_batch *batch);
 
-/* Reading results: rows, and column c of row r (empty slice with ptr NULL for SQL NULL). */
+/* Reading results: rows, and column c of row r (empty slice with ptr NULL for SQL NULL). sg_pg_int
+ * reads integers, in text or binary. An index out of range is a mistake of the program: asserted.
+ */
 int sg_pg_rows(const struct sg_pg_batch *batch, int call);
 struct sg_slice sg_pg_value(const struct sg_pg_batch *batch, int call, int row, int column);
 int64_t sg_pg_int(const struct sg_pg_batch *batch, int call, int row, int column, int64_t if_null);

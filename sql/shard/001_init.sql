@@ -1,0 +1,200 @@
+-- One shard: every row belongs to a bucket, and every key starts with realm and bucket.
+CREATE SCHEMA segue;
+
+CREATE TABLE segue.schema_version (
+    version    integer     PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- ---- ownership and its fence (P7, rule 12) --------------------------------------------------
+
+CREATE TABLE segue.bucket_owner (
+    bucket integer PRIMARY KEY CHECK (bucket BETWEEN 0 AND 4095),
+    owned  boolean NOT NULL
+);
+
+-- First statement of every writing transaction. Takes each bucket's shared advisory lock, in order, and reads the
+-- ownership in a later statement: under READ COMMITTED that one has a snapshot taken after the locks were had, so it
+-- sees a flip that committed while this waited.
+CREATE FUNCTION segue.fence(buckets integer[]) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    b integer;
+    missing integer;
+BEGIN
+    FOR b IN SELECT DISTINCT x FROM unnest(buckets) AS x ORDER BY x LOOP
+        PERFORM pg_advisory_xact_lock_shared(1397048071, b);
+    END LOOP;
+    SELECT x INTO missing
+      FROM unnest(buckets) AS x
+      LEFT JOIN segue.bucket_owner AS o ON o.bucket = x AND o.owned
+     WHERE o.bucket IS NULL
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'bucket % is not owned by this shard', missing USING ERRCODE = 'SG001';
+    END IF;
+END $$;
+
+-- The mover's side: exclusive lock, then the flip. Held until commit.
+CREATE FUNCTION segue.fence_exclusive(bucket integer) RETURNS void LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock(1397048071, bucket);
+$$;
+
+-- ---- identities -----------------------------------------------------------------------------
+
+CREATE TABLE segue.subject (
+    realm          text        NOT NULL,
+    bucket         integer     NOT NULL,              -- of (realm, subject)
+    subject        text        NOT NULL,
+    status         text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'banned')),
+    epoch          integer     NOT NULL DEFAULT 0,    -- claim sv; raised to void what was minted before
+    roles          text[]      NOT NULL DEFAULT '{}',
+    permissions    text[]      NOT NULL DEFAULT '{}',
+    source_version bigint      NOT NULL DEFAULT -1,   -- claim rv; -1 = never read from the source
+    updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (realm, bucket, subject)
+);
+
+-- ---- sessions -------------------------------------------------------------------------------
+
+-- One login of a subject. In the bucket of its subject; an anonymous one in that of its store key's digest.
+CREATE TABLE segue.session (
+    realm         text        NOT NULL,
+    bucket        integer     NOT NULL,
+    sid           bytea       NOT NULL CHECK (octet_length(sid) = 16),
+    subject       text,                                -- NULL = anonymous: kept, counted, never minted
+    generation    integer     NOT NULL DEFAULT 0,
+    origin        text        NOT NULL CHECK (origin IN ('legacy', 'segue')),
+    client_id     text        NOT NULL DEFAULT '',
+    store_digest  bytea,                               -- of its key in the legacy store; NULL = it has none
+    handle        bytea,                               -- sealed: that key
+    record        bytea,                               -- sealed: the record's value, to re-create it (rule 7)
+    idle_ms       bigint      NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exp_source    timestamptz,                         -- end of life as the source last said
+    exp_segue     timestamptz,                         -- as Segue extended it; combined on reading (rule 11)
+    exp_absolute  timestamptz,                         -- never beyond
+    source_seen_at timestamptz,                        -- when the source was last known to hold it
+    jwt_first_at  timestamptz,                         -- first JWT handed over; NULL = none yet
+    jwt_until     timestamptz,                         -- expiry of the last JWT minted
+    held_at       timestamptz,                         -- absent from the source without proof, since (rule 1)
+    ended_at      timestamptz,
+    end_reason    text,
+    version       bigint      NOT NULL DEFAULT 1,
+    PRIMARY KEY (realm, bucket, sid)
+);
+CREATE INDEX session_by_subject ON segue.session (realm, bucket, subject) WHERE ended_at IS NULL;
+
+-- From a store key's digest to the session: written first, swept after. In the digest's bucket. The sid follows from
+-- (digest, subject, generation). An ended row is a tombstone: nothing can be exchanged for it any more.
+CREATE TABLE segue.token_ref (
+    realm      text        NOT NULL,
+    bucket     integer     NOT NULL,
+    digest     bytea       NOT NULL CHECK (octet_length(digest) = 32),
+    subject    text,
+    generation integer     NOT NULL DEFAULT 0,
+    seen_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    end_reason text,
+    PRIMARY KEY (realm, bucket, digest)
+);
+
+CREATE TABLE segue.refresh_token (
+    realm            text        NOT NULL,
+    bucket           integer     NOT NULL,             -- of its session; the token carries it
+    digest           bytea       NOT NULL CHECK (octet_length(digest) = 32),
+    sid              bytea       NOT NULL,
+    chain            bytea       NOT NULL,             -- the refresh tokens of one exchange
+    client_id        text        NOT NULL,
+    audience         text        NOT NULL,
+    state            text        NOT NULL DEFAULT 'current' CHECK (state IN ('current', 'used', 'ended')),
+    successor_sealed bytea,                            -- under a key derived from this token itself
+    grace_uses       integer     NOT NULL DEFAULT 0,
+    issued_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    used_at          timestamptz,
+    expires_at       timestamptz NOT NULL,
+    PRIMARY KEY (realm, bucket, digest)
+);
+CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, chain);
+
+-- ---- the feed (rule 9) ----------------------------------------------------------------------
+
+-- Sequence order is not commit order: readers keep as cursor the oldest transaction that was still running, re-read
+-- from there, and apply each row at once.
+CREATE TABLE segue.revocation (
+    realm         text        NOT NULL,
+    bucket        integer     NOT NULL,
+    seq           bigint      GENERATED ALWAYS AS IDENTITY,
+    xid           xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    kind          text        NOT NULL CHECK (kind IN ('session', 'subject')),
+    sid           bytea,                               -- kind session: this session has ended
+    subject       text,                                -- kind subject: status, epoch and roles are now these
+    status        text,
+    epoch         integer,
+    source_version bigint,
+    roles         text[],
+    permissions   text[],
+    at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (realm, bucket, seq)
+);
+CREATE INDEX revocation_xid ON segue.revocation (xid);
+CREATE INDEX revocation_at ON segue.revocation (at);
+
+CREATE FUNCTION segue.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('segue_feed', '');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER revocation_tell AFTER INSERT ON segue.revocation
+    FOR EACH STATEMENT EXECUTE FUNCTION segue.tell();
+
+-- The heartbeat of rule 8 after its way through the legacy store and the capture.
+CREATE TABLE segue.heartbeat (
+    realm   text        PRIMARY KEY,
+    beat    bigint      NOT NULL,
+    sent_at timestamptz NOT NULL,                      -- by the sender's clock
+    at      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- ---- the mirror and the transfer ------------------------------------------------------------
+
+-- Which sessions differ from the legacy store. The drainer writes their current state and deletes the row if the
+-- version is still the one it wrote.
+CREATE TABLE segue.outbox (
+    realm    text        NOT NULL,
+    bucket   integer     NOT NULL,
+    sid      bytea       NOT NULL,
+    version  bigint      NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts integer     NOT NULL DEFAULT 0,
+    PRIMARY KEY (realm, bucket, sid)
+);
+
+CREATE TABLE segue.reject (
+    realm       text        NOT NULL,
+    bucket      integer     NOT NULL,                  -- of the key's digest
+    key_digest  bytea       NOT NULL,
+    key_sealed  bytea       NOT NULL,
+    reason      text        NOT NULL,
+    place       text        NOT NULL,
+    value_sealed bytea,
+    job         bigint      NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resolved_at timestamptz,
+    PRIMARY KEY (realm, bucket, key_digest)
+);
+
+-- What each chunk of a job brought to this shard, written in the rows' own transaction (P5). Each record is counted on
+-- the shard of its key's digest.
+CREATE TABLE segue.transfer_ledger (
+    realm     text        NOT NULL,
+    job       bigint      NOT NULL,
+    chunk     bigint      NOT NULL,
+    stored    integer     NOT NULL,                    -- sessions, anonymous ones included
+    rejected  integer     NOT NULL,
+    anonymous integer     NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (realm, job, chunk)
+);
+
+INSERT INTO segue.schema_version (version) VALUES (1);

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/config.h"
+
+#include "base/buf.h"
+#include "base/yaml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define DAY (1440 * MINUTE)
+#define OWNED_MAX (SG_SHARDS_MAX + SG_REALMS_MAX * (SG_LIST_MAX * 2 + 8))
+
+/* The public struct first, then what keeps its strings alive. */
+struct loaded {
+    struct sg_config config;
+    struct sg_yaml *doc;
+    char *path;
+    char *owned[OWNED_MAX];
+    int n_owned;
+};
+
+static struct loaded *
+loaded_of(struct sg_config *c)
+{
+    return sg_container_of(c, struct loaded, config);
+}
+
+static const char *
+own(struct sg_config *c, char *s)
+{
+    struct loaded *l = loaded_of(c);
+
+    if (s == NULL || l->n_owned == OWNED_MAX) {
+        free(s);
+        return NULL;
+    }
+    return l->owned[l->n_owned++] = s;
+}
+
+/* "${NAME}" as a whole value is taken from the environment, so that a password need not be in the
+ * file. */
+static int
+substitute(struct sg_config *c, struct sg_yaml_node *at, const char *key, const char *text,
+           const char **out, struct sg_err *err)
+{
+    size_t n = strlen(text);
+    char name[128];
+    const char *value;
+
+    if (n < 4 || text[0] != '$' || text[1] != '{' || text[n - 1] != '}') {
+        *out = text;
+        return 0;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(n - 3), text + 2);
+    value = getenv(name);
+    if (value == NULL || *value == '\0')
+        return sg_yaml_fail(at, err, "key '%s': the environment variable %s is not set", key, name);
+    *out = own(c, strdup(value));
+    return *out != NULL ? 0 : sg_fail(err, SG_E_INTERNAL, c->path, "out of memory");
+}
+
+static int
+url_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
+       struct sg_err *err)
+{
+    const char *text;
+
+    if (sg_yaml_string(map, key, NULL, &text, err) != 0)
+        return -1;
+    return substitute(c, sg_yaml_get(map, key), key, text, out, err);
+}
+
+/* A path beside the configuration file unless it is absolute. */
+static char *
+beside(const struct sg_config *c, const char *path)
+{
+    const char *slash = strrchr(c->path, '/');
+    char *full = NULL;
+
+    if (path[0] == '/' || slash == NULL)
+        return strdup(path);
+    if (asprintf(&full, "%.*s/%s", (int)(slash - c->path), c->path, path) < 0)
+        return NULL;
+    return full;
+}
+
+/* Reads a file of secrets, one a line. Whoever can read the file could sign sessions: it must be
+ * private. */
+static int
+secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
+           int cap, struct sg_err *err)
+{
+    const char *name;
+    char *path, line[4096];
+    struct stat st;
+    FILE *f;
+    int n = 0;
+
+    if (sg_yaml_string(map, key, NULL, &name, err) != 0)
+        return -1;
+    path = beside(c, name);
+    f = path != NULL ? fopen(path, "r") : NULL;
+    free(path);
+    if (f == NULL)
+        return sg_yaml_fail(sg_yaml_get(map, key), err, "key '%s': cannot open '%.100s': %s", key,
+                            name, strerror(errno));
+    if (fstat(fileno(f), &st) != 0 || (st.st_mode & 077) != 0) {
+        fclose(f);
+        return sg_yaml_fail(sg_yaml_get(map, key), err,
+                            "key '%s': '%.100s' may be read by others: chmod 600 it", key, name);
+    }
+    while (fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0] == '\0')
+            continue;
+        if (n == cap || (out[n++] = own(c, strdup(line))) == NULL)
+            break;
+    }
+    fclose(f);
+    explicit_bzero(line, sizeof line);
+    if (n == 0 || n > cap || out[n - 1] == NULL)
+        return sg_yaml_fail(sg_yaml_get(map, key), err,
+                            "key '%s': '%.100s' must hold 1 to %d secrets, one a line", key, name,
+                            cap);
+    return 0;
+}
+
+static int
+list_of(struct sg_yaml_node *map, const char *key, const char **out, int least, struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(map, key), *item;
+    int n = 0;
+
+    if (list != NULL && !sg_yaml_is_seq(list))
+        return sg_yaml_fail(list, err, "key '%s': expected a list", key);
+    while (list != NULL && (item = sg_yaml_item(list, n)) != NULL) {
+        if (n == SG_LIST_MAX)
+            return sg_yaml_fail(item, err, "key '%s': at most %d items", key, SG_LIST_MAX);
+        if (sg_yaml_text(item, &out[n++], err) != 0)
+            return -1;
+    }
+    if (n < least)
+        return sg_yaml_fail(list != NULL ? list : map, err, "key '%s': expected at least %d item%s",
+                            key, least, least == 1 ? "" : "s");
+    return 0;
+}
+
+static int
+scaled(struct sg_config *c, struct sg_yaml_node *map, const char *key, int64_t least, int64_t most,
+       int64_t fallback, int64_t *out, struct sg_err *err)
+{
+    int64_t ms;
+
+    if (sg_yaml_duration_ms(map, key, least, most, &fallback, &ms, err) != 0)
+        return -1;
+    ms = (int64_t)((double)ms * c->time_scale);
+    *out = ms > 0 || fallback == 0 ? ms : 1;
+    return 0;
+}
+
+static int
+read_legacy(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+            struct sg_err *err)
+{
+    struct sg_yaml_node *m = sg_yaml_get(realm, "legacy");
+    const int64_t day = DAY;
+    const bool yes = true;
+
+    if (!sg_yaml_is_map(m))
+        return sg_yaml_fail(realm, err, "realm '%.60s': expected a mapping 'legacy'", r->name);
+    if (sg_yaml_string(m, "store", "redis", &r->legacy.store, err) != 0 ||
+        url_of(c, m, "url", &r->legacy.url, err) != 0 ||
+        sg_yaml_string(m, "codec", NULL, &r->legacy.codec, err) != 0 ||
+        sg_yaml_string(m, "key_prefix", "sess:", &r->legacy.key_prefix, err) != 0 ||
+        sg_yaml_string(m, "cookie", NULL, &r->legacy.cookie, err) != 0 ||
+        sg_yaml_string(m, "cookie_domain", "", &r->legacy.cookie_domain, err) != 0 ||
+        sg_yaml_bool(m, "cookie_secure", &yes, &r->legacy.cookie_secure, err) != 0 ||
+        sg_yaml_string(m, "subject_path", "passport.user", &r->legacy.subject_path, err) != 0 ||
+        secrets_of(c, m, "secrets_file", r->legacy.secrets, SG_LIST_MAX, err) != 0 ||
+        sg_yaml_duration_ms(m, "default_idle", SECOND, 400 * DAY, &day, &r->legacy.default_idle_ms,
+                            err) != 0)
+        return -1;
+    return scaled(c, m, "absence_hold", 0, 30 * DAY, 10 * MINUTE, &r->legacy.absence_hold_ms, err);
+}
+
+static int
+read_identity(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+              struct sg_err *err)
+{
+    static const char *const words[] = {"refuse", "last_known", NULL};
+    struct sg_yaml_node *m = sg_yaml_get(realm, "identity");
+    int when_down;
+
+    if (!sg_yaml_is_map(m))
+        return sg_yaml_fail(realm, err, "realm '%.60s': expected a mapping 'identity'", r->name);
+    if (sg_yaml_string(m, "source", "sql", &r->identity.source, err) != 0 ||
+        url_of(c, m, "url", &r->identity.url, err) != 0 ||
+        sg_yaml_string(m, "lookup", NULL, &r->identity.lookup, err) != 0 ||
+        sg_yaml_string(m, "changes", NULL, &r->identity.changes, err) != 0 ||
+        sg_yaml_word(m, "when_down", words, SG_DOWN_REFUSE, &when_down, err) != 0)
+        return -1;
+    r->identity.when_down = (enum sg_when_down)when_down;
+    return 0;
+}
+
+static int
+read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+            struct sg_err *err)
+{
+    static const char *const algs[] = {"ES256", "EdDSA", "RS256", NULL};
+    struct sg_yaml_node *token = sg_yaml_get(realm, "token"),
+                        *refresh = sg_yaml_get(realm, "refresh"),
+                        *session = sg_yaml_get(realm, "session");
+    int alg = 0;
+
+    /* All three have a default for every key, so the whole mapping may be absent. */
+    r->token.cookie = "segue_jwt";
+    r->token.lifetime_ms = (int64_t)(5 * (double)MINUTE * c->time_scale);
+    r->token.leeway_ms = (int64_t)(30 * (double)SECOND * c->time_scale);
+    r->refresh_lifetime_ms = (int64_t)(30 * (double)DAY * c->time_scale);
+    r->refresh_grace_ms = (int64_t)(30 * (double)SECOND * c->time_scale);
+    r->session_absolute_ms = (int64_t)(30 * (double)DAY * c->time_scale);
+    if (token != NULL &&
+        (sg_yaml_word(token, "alg", algs, 0, &alg, err) != 0 ||
+         sg_yaml_string(token, "cookie", "segue_jwt", &r->token.cookie, err) != 0 ||
+         scaled(c, token, "lifetime", SECOND, DAY, 5 * MINUTE, &r->token.lifetime_ms, err) != 0 ||
+         scaled(c, token, "leeway", 0, MINUTE, 30 * SECOND, &r->token.leeway_ms, err) != 0))
+        return -1;
+    r->token.alg = algs[alg];
+    if (refresh != NULL &&
+        (scaled(c, refresh, "lifetime", MINUTE, 400 * DAY, 30 * DAY, &r->refresh_lifetime_ms,
+                err) != 0 ||
+         scaled(c, refresh, "grace", 0, 10 * MINUTE, 30 * SECOND, &r->refresh_grace_ms, err) != 0))
+        return -1;
+    return session == NULL ? 0
+                           : scaled(c, session, "absolute", MINUTE, 4000 * DAY, 30 * DAY,
+                                    &r->session_absolute_ms, err);
+}
+
+static int
+read_clients(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+             struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(realm, "clients"), *m;
+
+    while (list != NULL && (m = sg_yaml_item(list, r->n_clients)) != NULL) {
+        struct sg_client_config *client;
+        int i;
+
+        if (r->n_clients == SG_LIST_MAX)
+            return sg_yaml_fail(m, err, "at most %d clients", SG_LIST_MAX);
+        client = &r->clients[r->n_clients++];
+        if (sg_yaml_string(m, "id", NULL, &client->id, err) != 0)
+            return -1;
+        if (strlen(client->id) > 64)
+            return sg_yaml_fail(m, err, "a client id has at most 64 bytes");
+        for (i = 0; i < r->n_clients - 1; i++)
+            if (strcmp(r->clients[i].id, client->id) == 0)
+                return sg_yaml_fail(m, err, "client '%s' is given twice", client->id);
+        if (sg_yaml_get(m, "secret_file") != NULL &&
+            secrets_of(c, m, "secret_file", &client->secret, 1, err) != 0)
+            return -1;
+    }
+    return r->n_clients > 0
+               ? 0
+               : sg_yaml_fail(realm, err, "realm '%.60s': expected a list 'clients'", r->name);
+}
+
+static int
+check_name(struct sg_yaml_node *at, const char *what, const char *name, struct sg_err *err)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    if (n == 0 || n > 32 || name[n] != '\0')
+        return sg_yaml_fail(at, err, "%s '%.60s': expected 1 to 32 of a-z 0-9 - _", what, name);
+    return 0;
+}
+
+static int
+check_issuer(struct sg_yaml_node *at, const char *issuer, struct sg_err *err)
+{
+    /* RFC 8414 section 2 wants https without query or fragment; plain http on loopback is for
+     * development. */
+    if ((strncmp(issuer, "https://", 8) != 0 && strncmp(issuer, "http://127.0.0.1", 16) != 0 &&
+         strncmp(issuer, "http://localhost", 16) != 0) ||
+        strpbrk(issuer, "?#") != NULL)
+        return sg_yaml_fail(at, err,
+                            "key 'issuer': expected an https URL without query or fragment, not "
+                            "'%.100s'",
+                            issuer);
+    return 0;
+}
+
+static int
+read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
+{
+    struct sg_realm_config *r = &c->realms[c->n_realms++];
+
+    r->name = sg_yaml_key(m);
+    if (check_name(m, "realm", r->name, err) != 0 ||
+        sg_yaml_string(m, "issuer", NULL, &r->issuer, err) != 0 ||
+        check_issuer(sg_yaml_get(m, "issuer"), r->issuer, err) != 0 ||
+        list_of(m, "audiences", r->audiences, 1, err) != 0 ||
+        list_of(m, "origins", r->origins, 0, err) != 0)
+        return -1;
+    if (read_legacy(c, r, m, err) != 0 || read_identity(c, r, m, err) != 0 ||
+        read_tokens(c, r, m, err) != 0)
+        return -1;
+    return read_clients(c, r, m, err);
+}
+
+static int
+read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
+{
+    static const char *const words[] = {"accept", "introspect", "reject", NULL};
+    struct sg_yaml_node *m = sg_yaml_get(root, "segue"), *shards, *item, *feed;
+    const int64_t one = 1, two = 2, two_seconds = 2 * SECOND;
+    const double unscaled = 1.0;
+    int64_t loops, connections;
+    const char *keyring;
+    int when_stale = SG_STALE_INTROSPECT;
+
+    if (!sg_yaml_is_map(m))
+        return sg_yaml_fail(root, err, "expected a mapping 'segue'");
+    if (sg_yaml_string(m, "instance", "segue", &c->instance, err) != 0 ||
+        check_name(m, "instance", c->instance, err) != 0 ||
+        sg_yaml_string(m, "listen", "127.0.0.1:8080", &c->listen, err) != 0 ||
+        url_of(c, m, "control", &c->control, err) != 0 ||
+        sg_yaml_string(m, "keyring", NULL, &keyring, err) != 0 ||
+        sg_yaml_int(m, "loops", 0, 64, &one, &loops, err) != 0 ||
+        sg_yaml_int(m, "connections", 1, 16, &two, &connections, err) != 0 ||
+        sg_yaml_duration_ms(m, "statement_timeout", 10, MINUTE, &two_seconds,
+                            &c->statement_timeout_ms, err) != 0 ||
+        sg_yaml_double(m, "time_scale", 0.0001, 1.0, &unscaled, &c->time_scale, err) != 0)
+        return -1;
+    c->loops = (int)loops;
+    c->connections = (int)connections;
+    if ((c->keyring = own(c, beside(c, keyring))) == NULL)
+        return sg_fail(err, SG_E_INTERNAL, c->path, "out of memory");
+    feed = sg_yaml_get(m, "feed");
+    c->feed_stale_after_ms = two_seconds;
+    if (feed != NULL &&
+        (sg_yaml_duration_ms(feed, "stale_after", 100, DAY, &two_seconds, &c->feed_stale_after_ms,
+                             err) != 0 ||
+         sg_yaml_word(feed, "when_stale", words, SG_STALE_INTROSPECT, &when_stale, err) != 0))
+        return -1;
+    c->when_stale = (enum sg_when_stale)when_stale;
+    shards = sg_yaml_get(m, "shards");
+    if (!sg_yaml_is_seq(shards))
+        return sg_yaml_fail(m, err, "key 'shards': expected a list of PostgreSQL URLs");
+    while ((item = sg_yaml_item(shards, c->n_shards)) != NULL) {
+        const char *text;
+
+        if (c->n_shards == SG_SHARDS_MAX)
+            return sg_yaml_fail(item, err, "at most %d shards", SG_SHARDS_MAX);
+        if (sg_yaml_text(item, &text, err) != 0 ||
+            substitute(c, item, "shards", text, &c->shards[c->n_shards], err) != 0)
+            return -1;
+        c->n_shards++;
+    }
+    return c->n_shards > 0 ? 0 : sg_yaml_fail(shards, err, "key 'shards': at least one is needed");
+}
+
+static int
+read_all(struct sg_config *c, struct sg_yaml *doc, struct sg_err *err)
+{
+    struct sg_yaml_node *root = sg_yaml_root(doc), *realms, *m;
+
+    if (read_segue(c, root, err) != 0)
+        return -1;
+    realms = sg_yaml_get(root, "realms");
+    if (!sg_yaml_is_map(realms))
+        return sg_yaml_fail(root, err, "expected a mapping 'realms'");
+    while ((m = sg_yaml_item(realms, c->n_realms)) != NULL) {
+        if (c->n_realms == SG_REALMS_MAX)
+            return sg_yaml_fail(m, err, "at most %d realms", SG_REALMS_MAX);
+        if (read_realm(c, m, err) != 0)
+            return -1;
+    }
+    if (c->n_realms == 0)
+        return sg_yaml_fail(realms, err, "at least one realm is needed");
+    return sg_yaml_check_unknown(doc, err);
+}
+
+int
+sg_config_load(const char *path, struct sg_config **out, struct sg_err *err)
+{
+    struct loaded *l = calloc(1, sizeof *l);
+
+    if (l == NULL || (l->path = strdup(path)) == NULL) {
+        free(l);
+        return sg_fail(err, SG_E_INTERNAL, path, "out of memory");
+    }
+    l->config.path = l->path;
+    if (sg_yaml_load(path, &l->doc, err) != 0 || read_all(&l->config, l->doc, err) != 0) {
+        sg_config_free(&l->config);
+        return -1;
+    }
+    *out = &l->config;
+    return 0;
+}
+
+void
+sg_config_free(struct sg_config *config)
+{
+    struct loaded *l;
+    int i;
+
+    if (config == NULL)
+        return;
+    l = loaded_of(config);
+    for (i = 0; i < l->n_owned; i++) {
+        explicit_bzero(l->owned[i], strlen(l->owned[i]));
+        free(l->owned[i]);
+    }
+    sg_yaml_free(l->doc);
+    free(l->path);
+    free(l);
+}
+
+const struct sg_realm_config *
+sg_config_realm(const struct sg_config *config, const char *name)
+{
+    int i;
+
+    if (name == NULL || *name == '\0')
+        return &config->realms[0];
+    for (i = 0; i < config->n_realms; i++)
+        if (strcmp(config->realms[i].name, name) == 0)
+            return &config->realms[i];
+    return NULL;
+}

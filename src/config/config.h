@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SG_CONFIG_CONFIG_H
+#define SG_CONFIG_CONFIG_H
+
+#include "base/err.h"
+#include "policy/policy.h"
+
+#include <stdint.h>
+
+/* The configuration file, checked whole, into plain structs (docs/api.md, "Configuration"). Every
+ * string is owned by the config. Durations that time_scale governs are already scaled here, so
+ * nothing else knows of it. */
+#define SG_SHARDS_MAX 64
+#define SG_REALMS_MAX 32
+#define SG_LIST_MAX 16
+
+enum sg_when_stale { SG_STALE_ACCEPT, SG_STALE_INTROSPECT, SG_STALE_REJECT };
+enum sg_when_down { SG_DOWN_REFUSE, SG_DOWN_LAST_KNOWN };
+
+struct sg_client_config {
+    const char *id;
+    const char *secret; /* NULL = a public client */
+};
+
+struct sg_realm_config {
+    const char *name;
+    const char *issuer;
+    const char *audiences[SG_LIST_MAX + 1]; /* NULL-ended, at least one */
+    const char *origins[SG_LIST_MAX + 1];
+    struct {
+        const char *store, *url, *codec, *key_prefix, *cookie, *cookie_domain, *subject_path;
+        bool cookie_secure;
+        const char *secrets[SG_LIST_MAX + 1]; /* NULL-ended, at least one */
+        int64_t default_idle_ms;
+        int64_t absence_hold_ms;
+    } legacy;
+    struct {
+        const char *source, *url, *lookup, *changes;
+        enum sg_when_down when_down;
+    } identity;
+    struct {
+        const char *alg, *cookie;
+        int64_t lifetime_ms, leeway_ms;
+    } token;
+    int64_t refresh_lifetime_ms, refresh_grace_ms, session_absolute_ms;
+    struct sg_client_config clients[SG_LIST_MAX];
+    int n_clients;
+};
+
+struct sg_config {
+    const char *path;
+    const char *instance, *listen, *control, *keyring;
+    int loops, connections;
+    const char *shards[SG_SHARDS_MAX];
+    int n_shards;
+    int64_t statement_timeout_ms;
+    double time_scale;
+    int64_t feed_stale_after_ms;
+    enum sg_when_stale when_stale;
+    struct sg_realm_config realms[SG_REALMS_MAX];
+    int n_realms;
+};
+
+/* Reads and checks the file; on any mistake nothing is returned and err is placed
+ * "file:line:column". */
+SG_MUST_USE int sg_config_load(const char *path, struct sg_config **out, struct sg_err *err);
+void sg_config_free(struct sg_config *config);
+
+/* NULL if there is none of that name; name NULL or "" = the first. */
+const struct sg_realm_config *sg_config_realm(const struct sg_config *config, const char *name);
+
+#endif
