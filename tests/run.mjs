@@ -127,14 +127,15 @@ async function unitTests(dir) {
   if (r.expired || seen.length < chosen.length) count('fail', `meson test: ${seen.length} of ${chosen.length} ran`, 0, r.out);
 }
 
-async function nodeTests(file, env = {}) {
+/** One file of Node tests on the programs of a build. */
+async function nodeTests(file, dir) {
   let failed = 0;
   let any = 0;
   const r = await program(
     process.execPath,
     ['--test', `--test-reporter=${path.join(root, 'tests/lib/reporter.mjs')}`, '--test-reporter-destination=stdout', file],
     {
-      env,
+      env: { SEGUE_BUILD: dir, LEGACY_TOOL: path.join(root, dir, 'tests/system/legacy_tool') },
       limit: long ? 3_600_000 : FILE_LIMIT_MS,
       onLine: (line) => {
         let t;
@@ -178,10 +179,10 @@ if (long && names.length === 0) await during('release build', () => build('relea
 if (normal) await during('unit tests', () => unitTests('build'));
 if (sanitized) await during('unit tests, sanitized', () => unitTests('build-asan'));
 if (normal) {
-  for (const file of [...testFiles('tests/system'), ...testFiles('demo')]) await during(file, () => nodeTests(file));
+  for (const file of [...testFiles('tests/system'), ...testFiles('demo'), ...testFiles('demo/test')]) await during(file, () => nodeTests(file, 'build'));
 }
 if (sanitized && options.has('--asan')) {
-  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, { SEGUE_BUILD: 'build-asan' }));
+  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, 'build-asan'));
 }
 if (names.length === 0) await during('house rules', rules);
 if (options.has('--mutants')) {
