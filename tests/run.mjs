@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Runs every test of every runner and closes with one line, "N passed, N failed". Called by `./dev test`, whose help has the options.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { root } from './lib/paths.mjs';
 
+const FUZZ_SECONDS = 60; // each target, in a long run
 const FILE_LIMIT_MS = 600_000; // one system test file, and one `meson test`
 const args = process.argv.slice(2);
 const options = new Set(args.filter((a) => a.startsWith('--')));
@@ -157,6 +158,20 @@ async function nodeTests(file, dir) {
 const testFiles = (dir) =>
   existsSync(path.join(root, dir)) ? readdirSync(path.join(root, dir)).filter((f) => f.endsWith('.test.mjs') && wanted(f)).sort().map((f) => path.join(dir, f)) : [];
 
+/** Each fuzzer for a while, from the kept corpus; what it finds anew stays in the build folder. */
+async function fuzz() {
+  if (!(await build('fuzz'))) return;
+  const dir = path.join(root, 'build-fuzz/tests/fuzz');
+  for (const file of readdirSync(dir).filter((f) => /^fuzz_\w+$/.test(f)).sort()) {
+    const target = file.slice('fuzz_'.length);
+    if (!wanted(target)) continue;
+    const found = path.join(dir, `found_${target}`);
+    mkdirSync(found, { recursive: true });
+    const r = await program(path.join(dir, file), [`-max_total_time=${FUZZ_SECONDS}`, `-artifact_prefix=${found}/`, found, `tests/fuzz/corpus/${target}`]);
+    count(r.code === 0 ? 'pass' : 'fail', `fuzz ${target}`, 0, r.out);
+  }
+}
+
 /** House rules that a program can check. */
 async function rules() {
   const files = (await program('git', ['-c', 'safe.directory=*', 'ls-files', '-co', '--exclude-standard'])).out.split('\n').filter((f) => f && existsSync(path.join(root, f)));
@@ -175,7 +190,7 @@ let normal = false;
 let sanitized = false;
 await during('build', async () => (normal = await build('normal')));
 if (names.length === 0 || options.has('--asan')) await during('sanitizer build', async () => (sanitized = await build('asan')));
-if (long && names.length === 0) await during('release build', () => build('release'));
+if (names.length === 0) await during('release build', () => build('release'));
 if (normal) await during('unit tests', () => unitTests('build'));
 if (sanitized) await during('unit tests, sanitized', () => unitTests('build-asan'));
 if (normal) {
@@ -184,6 +199,7 @@ if (normal) {
 if (sanitized && options.has('--asan')) {
   for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, 'build-asan'));
 }
+if (long) await during('fuzzing', fuzz);
 if (names.length === 0) await during('house rules', rules);
 if (options.has('--mutants')) {
   await during('mutants', async () => {
