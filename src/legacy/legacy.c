@@ -2,6 +2,7 @@
 #include "legacy/legacy.h"
 
 #include "legacy/codecs.h"
+#include "legacy/stores.h"
 
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@ static const struct sg_codec *const codecs[] = {
 };
 
 static const struct sg_legacy_store_type *const stores[] = {
+    &sg_legacy_store_redis,
     NULL,
 };
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SG_LEGACY_REDIS_URL_H
+#define SG_LEGACY_REDIS_URL_H
+
+#include "base/err.h"
+
+/* Where a Redis server is: redis://[user:password@]host[:port][/db] or
+ * unix://[user:password@]/path[?db=N]. User, password and path may be percent-encoded, an IPv6 host
+ * stands in brackets. */
+struct sg_redis_url {
+    char host[256]; /* or the path of a Unix socket */
+    int port;
+    char user[128], password[512]; /* "" = none */
+    int database;
+    char name[280]; /* "redis 127.0.0.1:6379", for errors: never holds user or password */
+};
+
+/* SG_E_INVALID otherwise. The text quotes nothing of the URL, since a password may stand anywhere
+ * in one that is misspelt. */
+SG_MUST_USE int sg_redis_url_parse(const char *url, struct sg_redis_url *out, struct sg_err *err);
+
+#endif
