@@ -19,18 +19,20 @@ struct sg_http_options {
     const char *address; /* "127.0.0.1:8080", "[::1]:0" or "unix:/path"; loopback or Unix only
                             unless allow_any */
     bool allow_any;
-    bool reuse_port;        /* several loops on one TCP port */
-    int max_connections;    /* one more is refused at accept */
-    size_t max_body_bytes;  /* larger: 413 */
-    size_t memory_bytes;    /* header pool a connection (8 KiB holds a 4 KiB cookie; larger headers:
-                               431) */
-    int idle_timeout_ms;    /* silent or stalled connection */
-    int header_deadline_ms; /* from accept or last answer to a complete request: a dripper is cut
-                               (408 or closed) */
+    bool reuse_port;       /* several loops on one TCP port */
+    int max_connections;   /* one more is refused at accept */
+    size_t max_body_bytes; /* larger: 413 */
+    size_t memory_bytes;   /* pool a connection, for the request's headers and the answer's together
+                              (8 KiB holds a 4 KiB cookie; a request above it: 431) */
+    int idle_timeout_ms;   /* silent or stalled connection; rounded up to seconds */
+    /* A dripper is cut: a request must be complete, body included, this long after accept or after
+     * its request line; on a kept connection whose request line does not even end, idle_timeout_ms
+     * later. Looked at each 250 ms. */
+    int header_deadline_ms;
     void (*handler)(void *ctx, struct sg_http_request *request);
-    /* Called instead of an answer when the peer has gone or the server closes while a request is
-     * open: the request dies right after; the owner must forget it and cancel its work. May be
-     * NULL. */
+    /* Called instead of an answer when the peer has gone (looked at each 250 ms) or the server
+     * closes while a request is open: the request dies right after, the owner must forget it. What
+     * its work then is worth the owner knows: a logout goes on. May be NULL. */
     void (*aborted)(void *ctx, struct sg_http_request *request);
     void *ctx;
 };
@@ -49,12 +51,13 @@ void sg_http_drain(struct sg_http *http, uint64_t deadline_ns, void (*drained)(v
                    void *ctx);
 
 /* Refused with 400 and a closed connection before the handler sees them: Content-Length with
- * Transfer-Encoding, two Content-Length, two Host or none, two Authorization, NUL in a value, any
- * transfer coding but "chunked". */
+ * Transfer-Encoding, two Content-Length, two Host or none, two Authorization, any transfer coding
+ * but "chunked", a control character in a value, a name that is no token, a target that does not
+ * start with '/', a broken escape or a NUL in it. */
 
 const char *sg_http_method(const struct sg_http_request *r);
 const char *sg_http_path(const struct sg_http_request *r); /* percent-decoded, without query */
-/* A query parameter, percent-decoded; ptr NULL where absent. */
+/* The first query parameter of that name, form-decoded ('+' is a space); ptr NULL where absent. */
 struct sg_slice sg_http_query(struct sg_http_request *r, const char *name);
 /* The first header of that name, any case; ptr NULL where absent. sg_http_headers_n counts them. */
 struct sg_slice sg_http_header(const struct sg_http_request *r, const char *name);
@@ -65,8 +68,8 @@ struct sg_slice sg_http_body(const struct sg_http_request *r);
 void sg_http_set_owner(struct sg_http_request *r, void *owner);
 void *sg_http_owner(const struct sg_http_request *r);
 
-/* Adds a header to the coming answer: copied. A value with CR, LF or NUL is refused by assertion.
- */
+/* Adds a header to the coming answer: copied; 32 KiB in all, above which 500 is answered. A value
+ * with CR, LF or NUL is refused by assertion. */
 void sg_http_add_header(struct sg_http_request *r, const char *name, struct sg_slice value);
 
 /* Answers; body is copied; with an empty body Content-Length: 0 is sent (keep-alive stays usable).

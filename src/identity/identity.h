@@ -12,7 +12,8 @@
 #define SG_ROLES_MAX 64
 #define SG_NAMES_BYTES 4096
 
-/* A set of names ("admin", "orders:read") in the order the source gave them. */
+/* A set of names ("admin", "orders:read") in the order the source gave them. name[] points into
+ * text, so that a struct assignment needs sg_names_copy instead. */
 struct sg_names {
     int n;
     const char *name[SG_ROLES_MAX];
@@ -21,9 +22,12 @@ struct sg_names {
 };
 
 void sg_names_clear(struct sg_names *names);
-/* SG_E_LIMIT past 64 names or 4,096 bytes. */
+void sg_names_copy(struct sg_names *to, const struct sg_names *from);
+/* A name that is there already is not added again. SG_E_LIMIT past 64 names or 4,096 bytes (NULs
+ * included); SG_E_INVALID for an empty one or a control character. */
 SG_MUST_USE int sg_names_add(struct sg_names *names, struct sg_slice name, struct sg_err *err);
-/* A PostgreSQL array literal ("{a,b}") both ways. */
+/* A one-dimensional PostgreSQL array literal ("{a,b}") both ways. Reading replaces what names held
+ * and refuses NULL elements (SG_E_INVALID). */
 SG_MUST_USE int sg_names_from_array(struct sg_names *names, struct sg_slice literal,
                                     struct sg_err *err);
 struct sg_buf;
@@ -48,32 +52,44 @@ struct sg_identity_request {
     struct sg_err err;
     bool found;
     struct sg_identity identity;
-    void *priv; /* the implementation's own state */
+    void *priv; /* the implementation's own state; NULL unless under way */
 };
 
 /* Subjects changed since a cursor, oldest first. The cursor is the source's own text; "" = from the
  * beginning. A source must give again whatever may have been committed late, so items can repeat.
  */
 struct sg_identity_changes {
-    char cursor[64];
+    char cursor[64]; /* in: where to go on; out: where the next call does, unless rc is -1 */
     uint64_t deadline_ns;
     void (*done)(struct sg_identity_changes *changes);
     int rc;
     struct sg_err err;
     struct sg_identity *items; /* owned by the request until cleared */
     int n_items;
-    void *priv; /* the implementation's own state */
+    void *priv; /* the implementation's own state; NULL unless under way */
 };
 
 struct sg_identity_source_options {
     const char *conninfo;
     const char *
-        lookup_sql; /* $1 = subject -> subject, active, roles text[], permissions text[], version */
-    const char *changes_sql; /* $1 = cursor -> the same columns, cursor text; at most 1,000 rows */
-    int timeout_ms;
+        name; /* stands for the source in errors: "identity source shop"; NULL: "identity source" */
+    /* $1 = subject, text -> subject text, active boolean, roles text[], permissions text[], version
+     * bigint; at most one row. A NULL array is empty; other columns must not be NULL. */
+    const char *lookup_sql;
+    /* $1 = cursor, text -> the same columns, then the cursor after this row, text; oldest first, at
+     * most 1,000 rows (LIMIT in the statement; more is SG_E_LIMIT). NULL where changes are never
+     * asked for. */
+    const char *changes_sql;
+    int timeout_ms; /* of connecting */
     int connections;
+    int max_queued; /* requests under way; 0: 1,000 */
 };
 
+/* open never blocks and succeeds while the source is down. lookup and changes complete through
+ * done, once, from the loop, never from within the call; their deadline ends them with SG_E_TIMEOUT
+ * or SG_E_UNAVAILABLE. close ends what is under way with SG_E_CANCELLED before it returns; the
+ * source is freed by later turns of the loop, then `closed` is called (may be NULL). cancel gives a
+ * request up: done comes with SG_E_CANCELLED from a later turn. */
 struct sg_identity_source_type {
     const char *name; /* "sql" */
     int (*open)(uv_loop_t *loop, const struct sg_clock *clock,
@@ -81,13 +97,17 @@ struct sg_identity_source_type {
                 struct sg_err *err);
     void (*close)(struct sg_identity_source *source, void (*closed)(void *ctx), void *ctx);
     void (*lookup)(struct sg_identity_source *source, struct sg_identity_request *request);
+    void (*cancel)(struct sg_identity_request *request);
     void (*changes)(struct sg_identity_source *source, struct sg_identity_changes *changes);
+    void (*cancel_changes)(struct sg_identity_changes *changes);
+    bool (*is_up)(const struct sg_identity_source *source);
 };
 
 struct sg_identity_source {
     const struct sg_identity_source_type *type; /* implementations embed this first */
 };
 
+/* NULL if there is none of that name. */
 const struct sg_identity_source_type *sg_identity_source_find(const char *name);
 void sg_identity_changes_clear(struct sg_identity_changes *changes);
 

@@ -19,6 +19,8 @@ code_of(const char *s)
         return SG_E_CONFLICT;
     if (is(s, "57014")) /* canceled, mostly by statement_timeout */
         return SG_E_TIMEOUT;
+    if (is(s, "08P01")) /* our own mistake, such as the wrong number of parameters */
+        return SG_E_INTERNAL;
     if (is(s, "57P") || is(s, "08") || is(s, "53") || is(s, "25006"))
         return SG_E_UNAVAILABLE;
     if (is(s, "22") || is(s, "23"))
