@@ -34,6 +34,24 @@ sg_b64url_add(struct sg_buf *out, struct sg_slice bytes)
     b64_add(out, bytes, URL_ALPHABET, false);
 }
 
+size_t
+sg_b64url_text(const uint8_t *bytes, size_t n, char *out)
+{
+    uint32_t acc = 0;
+    size_t at = 0, i;
+    int bits = 0;
+
+    for (i = 0; i < n; i++) {
+        acc = acc << 8 | bytes[i];
+        for (bits += 8; bits >= 6; bits -= 6)
+            out[at++] = URL_ALPHABET[acc >> (bits - 6) & 63];
+    }
+    if (bits > 0)
+        out[at++] = URL_ALPHABET[acc << (6 - bits) & 63];
+    out[at] = '\0';
+    return at;
+}
+
 void
 sg_b64_add(struct sg_buf *out, struct sg_slice bytes, bool pad)
 {

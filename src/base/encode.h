@@ -11,6 +11,9 @@
 /* base64url without padding (RFC 4648 section 5, RFC 7515 section 2). */
 void sg_b64url_add(struct sg_buf *out, struct sg_slice bytes);
 
+/* The same of n bytes into out[(4n + 2) / 3 + 1], NUL-terminated; returns its length. */
+size_t sg_b64url_text(const uint8_t *bytes, size_t n, char *out);
+
 /* Strict: no padding, no foreign byte, no stray bits in the last character. Writes at most cap
  * bytes to out; returns the count, or -1 (malformed or too long). out may be overwritten on
  * failure. */

@@ -175,21 +175,18 @@ verify(struct segue_keyset *set, const struct segue_policy *policy, const struct
     struct sg_verifier *v = NULL;
     struct header h;
     enum segue_status status;
-    ptrdiff_t n, sig_len;
+    ptrdiff_t n, payload_len, sig_len;
 
     n = sg_b64url_decode(s->header, (uint8_t *)m->header, sizeof m->header);
+    payload_len = sg_b64url_decode(s->payload, (uint8_t *)m->payload, sizeof m->payload);
     sig_len = sg_b64url_decode(s->signature, (uint8_t *)sig, sizeof sig);
-    if (n < 0 || sig_len < 0)
+    if (n < 0 || payload_len < 0 || sig_len < 0)
         return SEGUE_MALFORMED;
     if ((status = read_header(m->header, (size_t)n, &h)) != SEGUE_OK ||
         (status = choose_key(set, policy, &h, &v)) != SEGUE_OK ||
         (status = sg_verify_signature(v, set->md, s->input, sg_slice(sig, (size_t)sig_len))) !=
-            SEGUE_OK)
-        return status;
-    n = sg_b64url_decode(s->payload, (uint8_t *)m->payload, sizeof m->payload);
-    if (n < 0)
-        return SEGUE_MALFORMED;
-    if ((status = sg_claims_parse(m->payload, (size_t)n, &m->room, claims)) != SEGUE_OK)
+            SEGUE_OK ||
+        (status = sg_claims_parse(m->payload, (size_t)payload_len, &m->room, claims)) != SEGUE_OK)
         return status;
     claims->kid = (struct segue_slice){h.kid.ptr, h.kid.len};
     claims->alg = v->key->alg;

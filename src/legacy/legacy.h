@@ -76,6 +76,7 @@ enum sg_legacy_op {
     SG_LEGACY_END,    /* delete: found tells whether it was there */
     SG_LEGACY_PUT_SENTINEL, /* value -> the sentinel key (no TTL) */
     SG_LEGACY_HEARTBEAT,    /* value -> the heartbeat key; and read the counters */
+    SG_LEGACY_PROVE,        /* read the sentinel and the counters; changes nothing */
 };
 
 /* What proves that an absence means something (rule 1): compared against the realm's continuity
@@ -102,7 +103,7 @@ struct sg_legacy_request {
     struct sg_buf read_value; /* READ; owned by the request: sg_legacy_request_clear frees it */
     int64_t read_ttl_ms;      /* READ: remaining; -1 = the key has no TTL */
     struct sg_legacy_proof proof;
-    int64_t evicted_keys, flushes; /* HEARTBEAT */
+    int64_t evicted_keys, flushes; /* HEARTBEAT, PROVE */
     /* private to the store */
     void *priv; /* the implementation's own state, allocated at submit, freed before done */
 };

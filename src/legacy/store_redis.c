@@ -146,10 +146,12 @@ build(struct op *op)
         values[0] = own;
         values[1] = q->value;
         sg_redis_store_add(b, "SET % %", values);
-        if (q->op == SG_LEGACY_HEARTBEAT) {
-            sg_redis_store_add(b, "INFO stats", NULL);
-            sg_redis_store_add(b, "INFO commandstats", NULL);
-        }
+        if (q->op == SG_LEGACY_PUT_SENTINEL)
+            break;
+        /* fall through */
+    case SG_LEGACY_PROVE:
+        sg_redis_store_add(b, "INFO stats", NULL);
+        sg_redis_store_add(b, "INFO commandstats", NULL);
         break;
     }
     sg_redis_store_add_sentinel(store, b);
@@ -235,14 +237,13 @@ info_number(const struct redisReply *info, const char *name)
 }
 
 static int
-take_heartbeat(struct op *op)
+take_counters(struct op *op)
 {
     struct sg_legacy_request *q = op->request;
-    const struct redisReply *set = op->batch.replies[0], *stats = op->batch.replies[1];
-    const struct redisReply *commands = op->batch.replies[2];
+    int n = op->batch.n_commands; /* the sentinel stands last, the counters before it */
+    const struct redisReply *stats = op->batch.replies[n - 3];
+    const struct redisReply *commands = op->batch.replies[n - 2];
 
-    if (set == NULL || set->type != REDIS_REPLY_STATUS)
-        return sg_redis_store_refused(op->store, "SET", set, &q->err);
     if (stats == NULL || stats->type != REDIS_REPLY_STRING)
         return sg_redis_store_refused(op->store, "INFO", stats, &q->err);
     if (commands == NULL || commands->type != REDIS_REPLY_STRING)
@@ -264,6 +265,12 @@ take_put(struct op *op)
 }
 
 static int
+take_heartbeat(struct op *op)
+{
+    return take_put(op) != 0 ? -1 : take_counters(op);
+}
+
+static int
 take_replies(struct op *op)
 {
     switch (op->request->op) {
@@ -279,6 +286,8 @@ take_replies(struct op *op)
         return take_put(op);
     case SG_LEGACY_HEARTBEAT:
         return take_heartbeat(op);
+    case SG_LEGACY_PROVE:
+        return take_counters(op);
     }
     return sg_fail(&op->request->err, SG_E_INTERNAL, op->store->url.name, "no such operation");
 }

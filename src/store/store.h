@@ -126,6 +126,7 @@ struct sg_session_read {
     char subject[201], client_id[65], end_reason[33];
     int generation;
     int64_t created_ms, expires_in_ms, absolute_in_ms, idle_ms, held_for_ms, version;
+    int64_t exp_source_in_ms; /* the source's own word; INT64_MIN = none */
     uint8_t store_digest[SG_DIGEST_BYTES];
     struct sg_buf handle, record; /* sealed; free with sg_session_read_clear */
     int epoch;
@@ -226,6 +227,18 @@ struct sg_rotate {
 };
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
+
+/* Which session a refresh token belongs to; found false when it is unknown or another client's. */
+struct sg_refresh_read {
+    const char *realm;
+    int bucket;
+    uint8_t digest[SG_DIGEST_BYTES];
+    const char *client_id;
+    bool found;
+    uint8_t sid[SG_SID_BYTES];
+};
+void sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token,
+                          uint64_t deadline_ns, sg_store_done done, void *ctx);
 
 /* ---- the feed, polled one shard at a time ---- */
 

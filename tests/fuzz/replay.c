@@ -1,59 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* Feeds every file of the folders named on the command line to a fuzz target, so that the ordinary
- * test run sees its corpus without libFuzzer. */
+/* Runs a fuzz target over the files of a corpus: replay FOLDER. Fails when there are none. */
+#include "fuzz/fuzz.h"
+
 #include <dirent.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int
-replay(const char *path)
+static void
+run(const char *folder, const char *name)
 {
-    static uint8_t data[1 << 21];
-    FILE *f = fopen(path, "rb");
-    size_t n;
+    size_t size, cap = 1 << 20;
+    uint8_t *data = malloc(cap), *exact;
+    char path[1024];
+    FILE *f;
 
-    if (f == NULL)
-        return 0;
-    n = fread(data, 1, sizeof data, f);
-    if (ferror(f)) { /* a folder */
-        fclose(f);
-        return 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (data == NULL || (f = fopen(path, "rb")) == NULL) {
+        perror(path);
+        exit(1);
     }
+    size = fread(data, 1, cap, f);
     fclose(f);
-    /* an exact allocation, so that a sanitizer sees a read past the end */
-    uint8_t *exact = malloc(n != 0 ? n : 1);
-    if (exact == NULL)
-        abort();
-    for (size_t i = 0; i < n; i++)
-        exact[i] = data[i];
-    LLVMFuzzerTestOneInput(exact, n);
+    exact = realloc(data, size != 0 ? size : 1); /* a read past the end is seen */
+    LLVMFuzzerTestOneInput(exact, size);
     free(exact);
-    return 1;
 }
 
 int
 main(int argc, char **argv)
 {
-    int i, files = 0;
+    struct dirent *e;
+    int n = 0;
+    DIR *d;
 
-    for (i = 1; i < argc; i++) {
-        struct dirent *entry;
-        DIR *dir = opendir(argv[i]);
-        char path[4096];
-
-        if (dir == NULL) {
-            perror(argv[i]);
-            return 1;
-        }
-        while ((entry = readdir(dir)) != NULL) {
-            snprintf(path, sizeof path, "%s/%s", argv[i], entry->d_name);
-            files += replay(path);
-        }
-        closedir(dir);
+    if (argc != 2 || (d = opendir(argv[1])) == NULL) {
+        fprintf(stderr, "usage: replay FOLDER\n");
+        return 2;
     }
-    printf("replayed %d files\n", files);
-    return files == 0;
+    while ((e = readdir(d)) != NULL)
+        if (e->d_name[0] != '.') {
+            run(argv[1], e->d_name);
+            n++;
+        }
+    closedir(d);
+    printf("%d inputs replayed\n", n);
+    return n > 0 ? 0 : 1;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes from outside that the express-session codec reads: the first byte chooses credential or
  * value, the rest is the input. Beyond not crashing, what it accepts must hold its own promises. */
+#include "fuzz/fuzz.h"
 #include "legacy/legacy.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const secrets[] = {"keyboard cat", "older", NULL};
 static const char *const paths[] = {"passport.user", "passport.user.id", "userId", "cookie.path"};

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/server_internal.h"
+#include "session/verify.h"
+
+/* What the client's request was, as the proxy tells. */
+static bool
+is_unsafe(struct sg_slice method)
+{
+    static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
+    size_t i;
+
+    for (i = 0; i < sizeof safe / sizeof safe[0]; i++)
+        if (sg_slice_eq(method, sg_str(safe[i])))
+            return false;
+    return method.len > 0;
+}
+
+static bool
+is_same_site(const struct sg_realm_config *c, const struct sg_http_request *r)
+{
+    struct sg_slice origin = sg_http_header(r, "Origin"),
+                    site = sg_http_header(r, "Sec-Fetch-Site");
+    int i;
+
+    for (i = 0; c->origins[i] != NULL; i++)
+        if (sg_slice_eq(origin, sg_str(c->origins[i])))
+            return true;
+    return origin.len == 0 &&
+           (sg_slice_eq(site, sg_str("same-origin")) || sg_slice_eq(site, sg_str("none")));
+}
+
+/* Only pages and API calls: an image's answer may be kept by a cache, and a browser fires dozens at
+ * once. */
+static bool
+may_hand_over(const struct sg_http_request *r)
+{
+    static const char *const never[] = {
+        "image",    "style",  "script",       "font",          "audio",  "video", "track",
+        "manifest", "worker", "sharedworker", "serviceworker", "object", "embed", "report"};
+    struct sg_slice dest = sg_http_header(r, "Sec-Fetch-Dest");
+    size_t i;
+
+    for (i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (sg_slice_eq(dest, sg_str(never[i])))
+            return false;
+    return true;
+}
+
+/* "aud" comes from the proxy's configured host or route, never from the client; an unknown one is
+ * the first. */
+static const char *
+audience_of(const struct sg_realm_config *c, struct sg_slice wanted)
+{
+    int i;
+
+    for (i = 0; c->audiences[i] != NULL; i++)
+        if (sg_slice_eq(wanted, sg_str(c->audiences[i])))
+            return c->audiences[i];
+    return c->audiences[0];
+}
+
+static void
+answered(void *ctx, const struct sg_verify_out *out)
+{
+    static const char *const credentials[] = {"none", "legacy", "jwt", "both"};
+    struct exchange *x = ctx;
+    struct sg_http_request *r = x->request;
+    struct sg_buf challenge = SG_BUF_INIT(512);
+
+    if (r == NULL) {
+        server_answer(x, out->status, (struct sg_slice){0});
+        return;
+    }
+    /* Every identity header is always there, so that a forged one can never pass for ours (rule 6).
+     */
+    sg_http_add_header(r, "X-Segue-Subject", out->subject);
+    sg_http_add_header(r, "X-Segue-Roles", out->roles);
+    sg_http_add_header(r, "X-Segue-Permissions", out->permissions);
+    sg_http_add_header(r, "X-Segue-Session", out->session);
+    sg_http_add_header(r, "X-Segue-Jwt", out->jwt);
+    sg_http_add_header(r, "X-Segue-Cookie", out->cookie);
+    sg_http_add_header(r, "X-Segue-Authorization", out->authorization);
+    sg_http_add_header(r, "X-Segue-Credential", sg_str(credentials[out->credential]));
+    sg_http_add_header(r, "X-Segue-Phase", sg_str(sg_phase_name(sg_realm_policy(x->realm)->phase)));
+    if (out->set_cookie.len > 0)
+        sg_http_add_header(r, "Set-Cookie", out->set_cookie);
+    sg_http_add_header(r, "Cache-Control", sg_str("private, no-store"));
+    if (out->status == 401) {
+        sg_buf_printf(&challenge, "Bearer realm=\"%s\"", sg_realm_config(x->realm)->name);
+        if (out->bad_token)
+            sg_buf_printf(&challenge, ", error=\"invalid_token\", error_description=\"%s\"",
+                          out->why);
+        sg_http_add_header(r, "WWW-Authenticate", sg_buf_slice(&challenge));
+        sg_buf_free(&challenge);
+    }
+    if (out->status == 503) {
+        sg_http_add_header(r, "Retry-After", sg_str("1"));
+        server_event(x, true, out->why, NULL);
+    }
+    server_answer(x, out->status, (struct sg_slice){0});
+}
+
+void
+route_verify(struct exchange *x)
+{
+    const struct sg_realm_config *c = sg_realm_config(x->realm);
+    struct sg_http_request *r = x->request;
+    struct sg_verify_in in = {
+        .realm = x->realm,
+        .cookie = sg_http_header(r, "Cookie"),
+        .authorization = sg_http_header(r, "Authorization"),
+        .audience = audience_of(c, sg_http_header(r, "X-Segue-Audience")),
+        .client_id = c->clients[0].id,
+        .required = sg_slice_eq(sg_http_header(r, "X-Segue-Auth"), sg_str("required")),
+        .unsafe_method = is_unsafe(sg_http_header(r, "X-Forwarded-Method")),
+        .same_site = is_same_site(c, r),
+        .may_hand_over = may_hand_over(r),
+    };
+
+    sg_verify(x->server->engine, &in, answered, x);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "keys/keystate.h"
+#include "keys/signing.h"
+#include "session/engine_internal.h"
+
+#include <stdlib.h>
+
+/* Everything shared is read in one transaction-less batch: it is small, and each part stands for
+ * itself. */
+static const struct sg_pg_stmt read_policy = {
+    .name = "control_policy",
+    .sql = "SELECT realm, version, phase, percent_e2, array_to_string(cohorts, ','), realm_epoch, "
+           "(extract(epoch FROM phase_entered_at) * 1000)::bigint FROM segue_control.policy",
+};
+static const struct sg_pg_stmt read_keys = {
+    .name = "control_keys",
+    .sql = "SELECT realm, kid, state, private_sealed FROM segue_control.signing_key "
+           "WHERE state <> 'retired' ORDER BY created_at, kid",
+    .binary_result = true,
+};
+static const struct sg_pg_stmt read_continuity = {
+    .name = "control_continuity",
+    .sql = "SELECT realm, proven::int, run_id, sentinel, evicted, flushes "
+           "FROM segue_control.continuity",
+};
+static const struct sg_pg_stmt read_map = {
+    .name = "control_map",
+    .sql = "SELECT bucket, shard FROM segue_control.bucket_map",
+};
+static const struct sg_pg_stmt write_instance = {
+    .name = "control_instance",
+    .sql = "INSERT INTO segue_control.instance (instance, realm, policy_version) "
+           "SELECT $1, r, v FROM unnest($2::text[], $3::bigint[]) AS u (r, v) "
+           "ON CONFLICT (instance, realm) DO UPDATE "
+           "SET policy_version = excluded.policy_version, seen_at = clock_timestamp()",
+    .n_params = 3,
+};
+
+enum { POLICY, CONTINUITY, KEYS, MAP };
+
+static void
+copy_text(char *out, size_t cap, struct sg_slice s)
+{
+    snprintf(out, cap, "%.*s", (int)s.len, s.ptr != NULL ? s.ptr : "");
+}
+
+static void
+take_cohorts(struct sg_policy *p, struct sg_slice list)
+{
+    p->n_cohorts = 0;
+    while (list.len > 0 && p->n_cohorts < SG_COHORTS_MAX) {
+        const char *comma = memchr(list.ptr, ',', list.len);
+        size_t n = comma != NULL ? (size_t)(comma - list.ptr) : list.len;
+
+        copy_text(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], sg_slice(list.ptr, n));
+        list = sg_slice(list.ptr + n, list.len - n);
+        if (list.len > 0)
+            list = sg_slice(list.ptr + 1, list.len - 1);
+    }
+}
+
+static bool
+take_policies(struct sg_engine *e, const struct sg_pg_batch *b)
+{
+    bool changed = false;
+    int i;
+
+    for (i = 0; i < sg_pg_rows(b, POLICY); i++) {
+        char name[64];
+        struct sg_policy p = {0};
+        struct sg_realm *r;
+
+        copy_text(name, sizeof name, sg_pg_value(b, POLICY, i, 0));
+        if ((r = engine_find_realm(e, name)) == NULL)
+            continue;
+        p.version = sg_pg_int(b, POLICY, i, 1, 0);
+        if (sg_phase_parse(sg_pg_value(b, POLICY, i, 2), &p.phase, NULL) != 0)
+            continue; /* the table's CHECK forbids it */
+        p.percent_e2 = (int)sg_pg_int(b, POLICY, i, 3, 0);
+        take_cohorts(&p, sg_pg_value(b, POLICY, i, 4));
+        p.realm_epoch = (int)sg_pg_int(b, POLICY, i, 5, 0);
+        p.phase_entered_ms = sg_pg_int(b, POLICY, i, 6, 0);
+        if (p.version < r->policy.version)
+            continue; /* a replica behind, after a failover: never go back in time */
+        changed = changed || p.version != r->policy.version;
+        r->policy = p;
+    }
+    return changed;
+}
+
+static void
+take_continuity(struct sg_engine *e, const struct sg_pg_batch *b)
+{
+    int i;
+
+    for (i = 0; i < sg_pg_rows(b, CONTINUITY); i++) {
+        char name[64];
+        struct sg_realm *r;
+
+        copy_text(name, sizeof name, sg_pg_value(b, CONTINUITY, i, 0));
+        if ((r = engine_find_realm(e, name)) == NULL)
+            continue;
+        r->continuity.proven = sg_pg_int(b, CONTINUITY, i, 1, 0) != 0;
+        copy_text(r->continuity.run_id, sizeof r->continuity.run_id,
+                  sg_pg_value(b, CONTINUITY, i, 2));
+        copy_text(r->continuity.sentinel, sizeof r->continuity.sentinel,
+                  sg_pg_value(b, CONTINUITY, i, 3));
+        r->continuity.evicted = sg_pg_int(b, CONTINUITY, i, 4, 0);
+        r->continuity.flushes = sg_pg_int(b, CONTINUITY, i, 5, 0);
+    }
+}
+
+static void
+take_key(struct sg_engine *e, const struct sg_pg_batch *b, int row)
+{
+    char name[64], kid[SEGUE_KID_BYTES + 1], state_name[16];
+    enum sg_key_state state;
+    struct segue_key *key;
+    struct sg_realm *r;
+    struct sg_err err;
+
+    copy_text(name, sizeof name, sg_pg_value(b, KEYS, row, 0));
+    copy_text(kid, sizeof kid, sg_pg_value(b, KEYS, row, 1));
+    copy_text(state_name, sizeof state_name, sg_pg_value(b, KEYS, row, 2));
+    if ((r = engine_find_realm(e, name)) == NULL || sg_key_state_parse(state_name, &state, &err))
+        return;
+    if (segue_keyset_find(r->keys, kid) == NULL) {
+        if (sg_signing_key_open(e->options.ring, name, kid, sg_pg_value(b, KEYS, row, 3), &key,
+                                &err) != 0) {
+            engine_event(e, true, "a signing key cannot be opened", &err);
+            return;
+        }
+        if (segue_keyset_add(r->keys, key) != SEGUE_OK)
+            engine_event(e, true, "more signing keys than can be held", NULL);
+        segue_key_free(key);
+    }
+    if (sg_key_state_signs(state)) {
+        segue_key_free(r->signing);
+        r->signing = segue_keyset_find(r->keys, kid) != NULL
+                         ? segue_key_ref(segue_keyset_find(r->keys, kid))
+                         : NULL;
+    }
+}
+
+static void
+take_map(struct sg_engine *e, const struct sg_pg_batch *b)
+{
+    uint8_t map[SG_BUCKETS];
+    int i, n = sg_pg_rows(b, MAP);
+
+    if (n != SG_BUCKETS)
+        return; /* not laid out yet: readiness says so */
+    for (i = 0; i < n; i++) {
+        int64_t bucket = sg_pg_int(b, MAP, i, 0, -1), shard = sg_pg_int(b, MAP, i, 1, -1);
+
+        if (bucket < 0 || bucket >= SG_BUCKETS || shard < 0 || shard >= sg_shards_count(e->shards))
+            return;
+        map[bucket] = (uint8_t)shard;
+    }
+    sg_shards_set_map(e->shards, map);
+    e->map_read = true;
+}
+
+static void
+instance_written(struct sg_pg_batch *b)
+{
+    struct sg_engine *e = sg_container_of(b, struct sg_engine, instance_batch);
+
+    sg_pg_batch_clear(b); /* a failure shows as a stale row, and the next reading writes it again */
+    e->instance_busy = false;
+    e->open_ops--;
+}
+
+/* Tells the control schema which policy this instance is under, after it is. */
+static void
+tell_instance(struct sg_engine *e)
+{
+    struct sg_buf realms = SG_BUF_INIT(8192), versions = SG_BUF_INIT(8192);
+    int i;
+
+    if (e->options.loop_index != 0 || e->instance_busy)
+        return;
+    for (i = 0; i < e->n_realms; i++) {
+        sg_buf_printf(&realms, "%c%s", i == 0 ? '{' : ',', e->realms[i]->config->name);
+        sg_buf_printf(&versions, "%c%lld", i == 0 ? '{' : ',',
+                      (long long)e->realms[i]->policy.version);
+    }
+    sg_buf_puts(&realms, "}");
+    sg_buf_puts(&versions, "}");
+    memset(&e->instance_batch, 0, sizeof e->instance_batch);
+    e->instance_batch.calls[0] = (struct sg_pg_call){
+        .stmt = &write_instance,
+        .params = {sg_str(e->options.instance), sg_buf_slice(&realms), sg_buf_slice(&versions)}};
+    e->instance_batch.n_calls = 1;
+    e->instance_batch.deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);
+    e->instance_batch.done = instance_written;
+    e->instance_busy = true;
+    e->open_ops++;
+    sg_pg_submit(e->control, &e->instance_batch);
+    sg_buf_free(&realms);
+    sg_buf_free(&versions);
+}
+
+static void
+control_read(struct sg_pg_batch *b)
+{
+    struct sg_engine *e = sg_container_of(b, struct sg_engine, control_batch);
+    int i;
+
+    e->control_busy = false;
+    e->open_ops--;
+    if (b->rc == 0 && !e->closing) {
+        bool changed = take_policies(e, b);
+
+        take_continuity(e, b);
+        for (i = 0; i < sg_pg_rows(b, KEYS); i++)
+            take_key(e, b, i);
+        e->keys_read = true;
+        if (b->n_calls > MAP)
+            take_map(e, b);
+        e->control_good_ns = e->control_sent_ns;
+        if (changed || e->ticks % 10 == 0)
+            tell_instance(e);
+    } else if (!e->closing && e->n_realms > 0)
+        e->realms[0]->counters.control_errors++;
+    sg_pg_batch_clear(b);
+    if (e->control_again && !e->closing)
+        control_poll(e);
+}
+
+void
+control_poll(struct sg_engine *e)
+{
+    struct sg_pg_batch *b = &e->control_batch;
+
+    if (e->control_busy) {
+        e->control_again = true;
+        return;
+    }
+    e->control_again = false;
+    memset(b, 0, sizeof *b);
+    b->calls[POLICY].stmt = &read_policy;
+    b->calls[CONTINUITY].stmt = &read_continuity;
+    b->calls[KEYS].stmt = &read_keys;
+    b->calls[MAP].stmt = &read_map;
+    b->n_calls = e->map_read ? MAP : MAP + 1;
+    b->deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);
+    b->done = control_read;
+    e->control_busy = true;
+    e->control_sent_ns = sg_mono_ns(e->clock);
+    e->open_ops++;
+    sg_pg_submit(e->control, b);
+}
+
+void
+control_reread_map(struct sg_engine *e)
+{
+    e->map_read = false;
+    control_poll(e);
+}
+
+static void
+on_up(void *ctx)
+{
+    control_poll(ctx);
+}
+
+static void
+on_notify(void *ctx, const char *channel, const char *payload)
+{
+    struct sg_engine *e = ctx;
+
+    (void)channel;
+    if (strcmp(payload, "bucket_map") == 0)
+        e->map_read = false;
+    control_poll(e);
+}
+
+static void
+on_down(void *ctx, const struct sg_err *err)
+{
+    engine_event(ctx, true, "control's notifications were lost; polling goes on", err);
+}
+
+int
+control_start(struct sg_engine *e, struct sg_err *err)
+{
+    struct sg_pg_options options = {.conninfo = e->options.config->control,
+                                    .name = "control",
+                                    .connections = 1,
+                                    .connect_timeout_ms = OP_TIMEOUT_MS,
+                                    .max_queued = 16};
+    struct sg_pg_listener_events events = {on_up, on_notify, on_down, e};
+
+    if (sg_pg_open(e->loop, e->clock, &options, &e->control, err) != 0 ||
+        sg_pg_listen(e->loop, e->clock, &options, "segue_control", &events, &e->control_listener,
+                     err) != 0)
+        return -1;
+    control_poll(e);
+    return 0;
+}

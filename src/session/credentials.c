@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/credentials.h"
+
+#include <strings.h>
+
+/* Cuts the next cookie-pair off *rest; false at the end. Empty pairs are passed over. */
+static bool
+next_pair(struct sg_slice *rest, struct sg_slice *pair)
+{
+    while (rest->len > 0) {
+        const char *semicolon = memchr(rest->ptr, ';', rest->len);
+        size_t n = semicolon != NULL ? (size_t)(semicolon - rest->ptr) : rest->len;
+        size_t skip = semicolon != NULL ? n + 1 : n;
+
+        *pair = sg_slice(rest->ptr, n);
+        *rest = sg_slice(rest->ptr + skip, rest->len - skip);
+        while (pair->len > 0 && (*pair->ptr == ' ' || *pair->ptr == '\t'))
+            *pair = sg_slice(pair->ptr + 1, pair->len - 1);
+        while (pair->len > 0 &&
+               (pair->ptr[pair->len - 1] == ' ' || pair->ptr[pair->len - 1] == '\t'))
+            pair->len--;
+        if (pair->len > 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_named(struct sg_slice pair, const char *name)
+{
+    size_t n = name != NULL ? strlen(name) : 0;
+
+    return n > 0 && pair.len > n && memcmp(pair.ptr, name, n) == 0 && pair.ptr[n] == '=';
+}
+
+struct sg_slice
+sg_cookie_find(struct sg_slice header, const char *name)
+{
+    struct sg_slice pair;
+
+    while (next_pair(&header, &pair))
+        if (is_named(pair, name)) {
+            size_t n = strlen(name) + 1;
+            struct sg_slice v = sg_slice(pair.ptr + n, pair.len - n);
+
+            if (v.len >= 2 && v.ptr[0] == '"' && v.ptr[v.len - 1] == '"')
+                v = sg_slice(v.ptr + 1, v.len - 2);
+            return v;
+        }
+    return (struct sg_slice){0};
+}
+
+void
+sg_cookie_without(struct sg_buf *out, struct sg_slice header, const char *name1, const char *name2)
+{
+    struct sg_slice pair;
+
+    while (next_pair(&header, &pair)) {
+        if (is_named(pair, name1) || is_named(pair, name2))
+            continue;
+        if (out->len > 0)
+            sg_buf_puts(out, "; ");
+        sg_buf_add(out, pair);
+    }
+}
+
+struct sg_slice
+sg_bearer_token(struct sg_slice a)
+{
+    if (a.len < 8 || strncasecmp(a.ptr, "Bearer ", 7) != 0)
+        return (struct sg_slice){0};
+    a = sg_slice(a.ptr + 7, a.len - 7);
+    while (a.len > 0 && *a.ptr == ' ')
+        a = sg_slice(a.ptr + 1, a.len - 1);
+    return a.len > 0 ? a : (struct sg_slice){0};
+}
+
+bool
+sg_looks_like_jwt(struct sg_slice text)
+{
+    size_t i, dots = 0, run = 0;
+
+    for (i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == '.') {
+            if (run == 0)
+                return false;
+            dots++;
+            run = 0;
+        } else if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                   c == '-' || c == '_')
+            run++;
+        else
+            return false;
+    }
+    return dots == 2 && run > 0;
+}

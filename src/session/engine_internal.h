@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SG_SESSION_ENGINE_INTERNAL_H
+#define SG_SESSION_ENGINE_INTERNAL_H
+
+/* Inside the session layer only. */
+#include "base/hash.h"
+#include "identity/identity.h"
+#include "keys/digest.h"
+#include "legacy/legacy.h"
+#include "pg/pg.h"
+#include "session/engine.h"
+#include "session/revoked.h"
+#include "shard/shard.h"
+#include "store/store.h"
+
+#define LEASE_MS 2000       /* rule 13 */
+#define CONTROL_POLL_MS 500 /* beside the notifications */
+#define FEED_POLL_MS 100    /* likewise */
+#define OP_TIMEOUT_MS 2000  /* one step of an operation */
+#define RECENT_SLOTS 4096   /* per realm and loop: legacy credentials dealt with lately */
+#define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
+#define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
+#define IDENTITY_SLOTS 4096 /* per realm and loop */
+#define IDENTITY_FRESH_MS 1000
+
+/* What was learnt of a legacy credential lately, so that its next requests cost one read of the
+ * legacy store. */
+struct recent {
+    uint8_t digest[SG_DIGEST_BYTES];
+    uint8_t sid[SG_SID_BYTES];
+    int64_t policy_version;
+    uint64_t until_ns; /* 0 = free */
+};
+
+struct handle_slot {
+    uint8_t sid[SG_SID_BYTES];
+    bool used;
+    char key[SG_LEGACY_KEY_MAX + 1];
+};
+
+struct identity_slot {
+    uint64_t until_ns;
+    struct sg_identity *identity;
+};
+
+/* The realm's continuity record as last read (rule 1). */
+struct continuity {
+    bool proven;
+    char run_id[48], sentinel[64];
+    int64_t evicted, flushes;
+};
+
+struct sg_realm {
+    struct sg_engine *engine;
+    const struct sg_realm_config *config;
+    struct sg_hash digest_key;
+    const struct sg_codec *codec;
+    struct sg_codec_config codec_config;
+    struct sg_legacy_store *legacy;
+    struct sg_identity_source *identity;
+    struct sg_policy policy;
+    struct continuity continuity;
+    struct segue_keyset *keys;
+    struct segue_key *signing; /* the active key; NULL = none read yet */
+    struct sg_revoked *revoked;
+    bool revoked_full; /* the set met its bound: every token is asked about */
+    int64_t beat;
+    uint64_t beat_seen_ns[SG_SHARDS_MAX]; /* when this shard's beat last grew */
+    int64_t shard_beat[SG_SHARDS_MAX];
+    struct recent recent[RECENT_SLOTS];
+    struct handle_slot handles[HANDLE_SLOTS];
+    struct identity_slot identities[IDENTITY_SLOTS];
+    struct sg_counters counters;
+};
+
+struct feed {
+    struct sg_engine *engine;
+    struct sg_feed_poll poll;
+    struct sg_pg_listener *listener;
+    bool busy, again;
+    uint64_t good_ns; /* last successful poll; 0 = never */
+};
+
+struct sg_engine {
+    uv_loop_t *loop;
+    const struct sg_clock *clock;
+    struct sg_engine_options options;
+    struct sg_shards *shards;
+    struct sg_store *store;
+    struct sg_pg *control;
+    struct sg_pg_listener *control_listener;
+    struct sg_pg_batch control_batch, instance_batch;
+    bool control_busy, control_again, instance_busy, map_read, keys_read;
+    uint64_t control_good_ns; /* the reading that began then was answered */
+    uint64_t control_sent_ns;
+    uv_timer_t tick; /* polls control, feeds and purges */
+    uint64_t ticks;
+    struct feed feeds[SG_SHARDS_MAX];
+    struct sg_realm *realms[SG_REALMS_MAX];
+    int n_realms;
+    int open_ops; /* operations under way: closing waits for them */
+    bool closing;
+    int close_waits;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static inline uint64_t
+engine_deadline(const struct sg_engine *e, int64_t ms)
+{
+    return sg_mono_ns(e->clock) + (uint64_t)ms * SG_NS_PER_MS;
+}
+
+void engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_err *err);
+struct sg_realm *engine_find_realm(struct sg_engine *e, const char *name);
+
+/* control.c */
+int control_start(struct sg_engine *e, struct sg_err *err);
+void control_poll(struct sg_engine *e);
+/* The map must be read again (a shard said it does not own a bucket). */
+void control_reread_map(struct sg_engine *e);
+
+/* feed.c */
+int feed_start(struct sg_engine *e, struct sg_err *err);
+void feed_poll_all(struct sg_engine *e);
+/* The feed, or what feeds it, is older than the configuration allows for this session's bucket. */
+bool feed_is_stale(const struct sg_realm *r, int bucket);
+
+/* caches.c: bounded, direct-mapped; a lost entry costs one look-up */
+const struct recent *recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
+void recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
+                const uint8_t sid[SG_SID_BYTES]);
+void recent_forget(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
+const char *handle_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES]);
+void handle_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const char *key);
+const struct sg_identity *identity_find(const struct sg_realm *r, const char *subject);
+void identity_put(struct sg_realm *r, const struct sg_identity *identity);
+void identity_forget(struct sg_realm *r, const char *subject);
+void caches_free(struct sg_realm *r);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/mint.h"
+
+#include "base/encode.h"
+
+static struct segue_slice
+pub(const char *s)
+{
+    return (struct segue_slice){s, strlen(s)};
+}
+
+static size_t
+names_out(const struct sg_names *names, struct segue_slice *out)
+{
+    int i;
+
+    for (i = 0; i < names->n; i++)
+        out[i] = pub(names->name[i]);
+    return (size_t)names->n;
+}
+
+int
+mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, struct sg_err *err)
+{
+    struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64);
+    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud = pub(q->audience);
+    struct segue_claims c = SEGUE_CLAIMS_INIT;
+    int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
+    struct segue_error why;
+    struct sg_binding binding;
+    enum segue_status status;
+    uint8_t random[16];
+
+    if (realm->signing == NULL)
+        return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name,
+                       "no active signing key was read yet");
+    sg_random(random, sizeof random);
+    sg_b64url_add(&jti, sg_slice((char *)random, sizeof random));
+    sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
+    c.iss = pub(realm->config->issuer);
+    c.sub = pub(q->subject);
+    c.client_id = pub(q->client_id);
+    c.aud = &aud;
+    c.n_aud = 1;
+    c.jti = (struct segue_slice){jti.ptr, jti.len};
+    c.sid = (struct segue_slice){sid.ptr, sid.len};
+    c.iat = now;
+    out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
+    c.exp = now + out->expires_in_sec;
+    c.roles = roles;
+    c.n_roles = names_out(q->roles, roles);
+    c.permissions = permissions;
+    c.n_permissions = names_out(q->permissions, permissions);
+    c.bkt = q->bucket;
+    c.sv = q->epoch;
+    c.rv = q->source_version >= 0 ? q->source_version : 0;
+    c.re = realm->policy.realm_epoch;
+    if (q->store_digest != NULL) {
+        struct sg_hash digest;
+
+        memcpy(digest.b, q->store_digest, sizeof digest.b);
+        binding = sg_legacy_binding(&realm->digest_key, &digest);
+        c.lh = pub(binding.text);
+    }
+    status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
+    sg_buf_free(&sid);
+    sg_buf_free(&jti);
+    if (status != SEGUE_OK)
+        return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
+                       "%s: %s", segue_strerror(status), why.text);
+    return 0;
+}
+
+int64_t
+mint_lifetime_ms(const struct sg_realm *realm, int64_t idle_ms, int64_t absolute_in_ms)
+{
+    int64_t ms = realm->config->token.lifetime_ms;
+
+    if (idle_ms > 0 && ms > idle_ms / 3)
+        ms = idle_ms / 3;
+    return ms < absolute_in_ms ? ms : absolute_in_ms;
+}
+
+enum segue_status
+mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_buf *buf,
+            struct segue_claims *claims)
+{
+    struct segue_policy policy = {.issuer = realm->config->issuer,
+                                  .audiences = realm->config->audiences,
+                                  .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
+
+    return segue_verify(realm->keys, &policy, sg_wall_ms(realm->engine->clock) / 1000, token.ptr,
+                        token.len, buf, claims);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/tokens.h"
+
+#include "base/encode.h"
+#include "base/fault.h"
+#include "keys/refresh.h"
+#include "session/cookie.h"
+#include "session/credentials.h"
+#include "session/end.h"
+#include "session/grant.h"
+
+#include <stdlib.h>
+
+/* One request under way. */
+struct asked {
+    struct sg_realm *realm;
+    sg_token_done done;
+    void *ctx;
+    const char *client_id;
+    struct sg_refresh parent, next;
+    struct sg_rotate rotate;
+    struct sg_buf next_sealed;
+    struct sg_legacy_request create;
+    struct sg_buf key, value;
+    bool with_cookies; /* a login: the caller passes cookies on */
+    char audience[257];
+};
+
+static struct asked *
+asked_new(struct sg_realm *realm, const char *client_id, sg_token_done done, void *ctx)
+{
+    struct asked *a = calloc(1, sizeof *a);
+
+    if (a == NULL) {
+        struct sg_token_out out = {.status = SG_TOKEN_UNAVAILABLE, .why = "out of memory"};
+
+        done(ctx, &out);
+        return NULL;
+    }
+    a->realm = realm;
+    a->client_id = client_id;
+    a->done = done;
+    a->ctx = ctx;
+    a->next_sealed = SG_BUF_INIT(SG_SUCCESSOR_BYTES);
+    a->key = SG_BUF_INIT(SG_LEGACY_KEY_MAX);
+    a->value = SG_BUF_INIT(SG_LEGACY_VALUE_MAX);
+    return a;
+}
+
+static void
+reply(struct asked *a, const struct sg_token_out *out)
+{
+    a->done(a->ctx, out);
+    sg_buf_free(&a->next_sealed);
+    sg_buf_free(&a->rotate.successor_sealed);
+    sg_buf_wipe(&a->key);
+    sg_buf_wipe(&a->value);
+    explicit_bzero(a, sizeof *a);
+    free(a);
+}
+
+static void
+fail(struct asked *a, enum sg_token_status status, const char *why)
+{
+    struct sg_token_out out = {.status = status, .why = why};
+
+    reply(a, &out);
+}
+
+/* The common end: what the grant came to, as the endpoint says it. */
+static void
+granted(struct grant *g)
+{
+    struct asked *a = g->owner;
+    struct sg_token_out out = {.why = g->why};
+    struct sg_buf session = SG_BUF_INIT(64), set_cookie = SG_BUF_INIT(16384),
+                  legacy_cookie = SG_BUF_INIT(2048), credential = SG_BUF_INIT(1024);
+
+    switch (g->outcome) {
+    case GRANT_TOKEN:
+        out.access_token = sg_slice(g->minted.token, g->minted.len);
+        out.expires_in_sec = g->minted.expires_in_sec;
+        out.refresh_token = a->next.text[0] != '\0' ? sg_str(a->next.text) : sg_str(g->refresh);
+        sg_b64url_add(&session, sg_slice((char *)g->sid, SG_SID_BYTES));
+        out.session = sg_buf_slice(&session);
+        if (a->with_cookies) {
+            sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
+            if (g->key[0] != '\0' &&
+                a->realm->codec->key_to_credential(&a->realm->codec_config, sg_str(g->key),
+                                                   &credential, NULL) == 0)
+                sg_cookie_set_legacy(a->realm->config, credential.ptr, &legacy_cookie);
+            out.set_cookie = sg_buf_slice(&set_cookie);
+            out.legacy_cookie = sg_buf_slice(&legacy_cookie);
+        }
+        break;
+    case GRANT_NO_TOKEN:
+        out.status = g->identity_known ? SG_TOKEN_NOT_ENABLED : SG_TOKEN_UNAVAILABLE;
+        break;
+    case GRANT_ANONYMOUS:
+    case GRANT_NOBODY:
+        out.status = SG_TOKEN_INVALID_GRANT;
+        break;
+    case GRANT_UNAVAILABLE:
+        out.status = SG_TOKEN_UNAVAILABLE;
+        break;
+    }
+    reply(a, &out);
+    sg_buf_free(&session);
+    sg_buf_wipe(&set_cookie);
+    sg_buf_wipe(&legacy_cookie);
+    sg_buf_wipe(&credential);
+}
+
+static struct grant *
+new_grant(struct asked *a, enum grant_want want, const char *audience)
+{
+    struct grant *g = grant_new(a->realm);
+
+    if (g == NULL) {
+        fail(a, SG_TOKEN_UNAVAILABLE, "out of memory");
+        return NULL;
+    }
+    g->want = want;
+    g->client_id = a->client_id;
+    g->audience = audience;
+    g->owner = a;
+    g->done = granted;
+    return g;
+}
+
+/* ---- exchange ---- */
+
+void
+sg_token_exchange(struct sg_realm *realm, struct sg_slice credential, const char *client_id,
+                  const char *audience, sg_token_done done, void *ctx)
+{
+    struct asked *a = asked_new(realm, client_id, done, ctx);
+    struct grant *g;
+
+    if (a == NULL)
+        return;
+    if (!sg_phase_rules(realm->policy.phase)->accept_legacy) {
+        fail(a, SG_TOKEN_INVALID_GRANT, "session tokens are no longer accepted: log in again");
+        return;
+    }
+    if (realm->codec->credential_to_key(&realm->codec_config, credential, &a->key, NULL) != 0) {
+        fail(a, SG_TOKEN_INVALID_GRANT, "not a session token of this realm");
+        return;
+    }
+    realm->counters.exchanged++;
+    if ((g = new_grant(a, WANT_TOKENS, audience)) != NULL)
+        grant_from_legacy(g, a->key.ptr);
+}
+
+/* ---- refresh ---- */
+
+static void
+reuse_ended(void *ctx, int rc, const struct sg_err *err)
+{
+    (void)rc;
+    (void)err; /* its chain is dead already, whatever became of the session */
+    fail(ctx, SG_TOKEN_INVALID_GRANT, "the refresh token was used before");
+}
+
+static void
+rotated(void *ctx, int rc, const struct sg_err *err)
+{
+    struct asked *a = ctx;
+    struct sg_rotate *r = &a->rotate;
+    struct grant *g;
+
+    a->realm->engine->open_ops--;
+    if (rc != 0) {
+        if (err->code == SG_E_NOT_OWNER) {
+            a->realm->counters.not_owner++;
+            control_reread_map(a->realm->engine);
+        }
+        fail(a, SG_TOKEN_UNAVAILABLE, sg_code_name(err->code));
+        return;
+    }
+    sg_fault("refresh.after_rotate");
+    switch (r->outcome) {
+    case SG_ROTATED:
+        a->realm->counters.refreshed++;
+        break;
+    case SG_ROTATED_GRACE:
+        a->realm->counters.refresh_grace++;
+        if (sg_refresh_open_successor(&a->parent, sg_buf_slice(&r->successor_sealed), &a->next,
+                                      NULL) != 0) {
+            fail(a, SG_TOKEN_INVALID_GRANT, "the successor cannot be opened");
+            return;
+        }
+        break;
+    case SG_ROTATE_REUSED:
+        a->realm->counters.refresh_reused++;
+        /* While the legacy session lives the client can go on with that; later nothing else vouches
+         * for it. */
+        if (a->realm->policy.phase == SG_FINALIZED)
+            end_session(a->realm, r->sid, r->bucket, "reuse", reuse_ended, a);
+        else
+            reuse_ended(a, 0, NULL);
+        return;
+    case SG_ROTATE_UNKNOWN:
+        fail(a, SG_TOKEN_INVALID_GRANT, "unknown refresh token");
+        return;
+    case SG_ROTATE_EXPIRED:
+        fail(a, SG_TOKEN_INVALID_GRANT, "the refresh token has expired");
+        return;
+    case SG_ROTATE_ENDED:
+        fail(a, SG_TOKEN_INVALID_GRANT, "the session has ended");
+        return;
+    }
+    snprintf(a->audience, sizeof a->audience, "%s", r->audience);
+    if ((g = new_grant(a, WANT_JWT, a->audience)) != NULL) {
+        g->renewing = true;
+        grant_from_session(g, r->sid, r->bucket);
+    }
+}
+
+void
+sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const char *client_id,
+                 sg_token_done done, void *ctx)
+{
+    struct asked *a = asked_new(realm, client_id, done, ctx);
+    struct sg_hash digest, next_digest;
+    struct sg_rotate *r;
+
+    if (a == NULL)
+        return;
+    if (sg_refresh_parse(refresh_token, &a->parent, NULL) != 0) {
+        fail(a, SG_TOKEN_INVALID_GRANT, "not a refresh token");
+        return;
+    }
+    sg_refresh_generate(a->parent.bucket, &a->next);
+    if (sg_refresh_seal_successor(&a->parent, &a->next, &a->next_sealed, NULL) != 0) {
+        fail(a, SG_TOKEN_UNAVAILABLE, "seal");
+        return;
+    }
+    digest = sg_refresh_digest(&realm->digest_key, sg_str(a->parent.text));
+    next_digest = sg_refresh_digest(&realm->digest_key, sg_str(a->next.text));
+    r = &a->rotate;
+    r->realm = realm->config->name;
+    r->bucket = (int)a->parent.bucket;
+    r->client_id = client_id;
+    r->next_sealed = sg_buf_slice(&a->next_sealed);
+    r->grace_ms = realm->config->refresh_grace_ms;
+    r->lifetime_ms = realm->config->refresh_lifetime_ms;
+    r->successor_sealed = SG_BUF_INIT(SG_SUCCESSOR_BYTES);
+    memcpy(r->digest, digest.b, sizeof r->digest);
+    memcpy(r->next_digest, next_digest.b, sizeof r->next_digest);
+    realm->engine->open_ops++;
+    sg_store_rotate(realm->engine->store, r, engine_deadline(realm->engine, OP_TIMEOUT_MS), rotated,
+                    a);
+}
+
+/* ---- revoke: logout ---- */
+
+static void
+revoked(void *ctx, int rc, const struct sg_err *err)
+{
+    struct asked *a = ctx;
+    struct sg_token_out out = {.why = "revoked"};
+
+    if (rc != 0)
+        fail(a, SG_TOKEN_UNAVAILABLE, sg_code_name(err->code));
+    else
+        reply(a, &out);
+}
+
+void
+sg_token_revoke(struct sg_realm *realm, struct sg_slice token, const char *client_id,
+                sg_token_done done, void *ctx)
+{
+    struct asked *a = asked_new(realm, client_id, done, ctx);
+    struct sg_refresh refresh;
+    struct segue_verify_buf buf;
+    struct segue_claims claims;
+    enum segue_status status;
+    uint8_t sid[SG_SID_BYTES];
+
+    if (a == NULL)
+        return;
+    if (sg_refresh_parse(token, &refresh, NULL) == 0) {
+        end_by_refresh(realm, &refresh, client_id, revoked, a);
+        return;
+    }
+    if (sg_looks_like_jwt(token)) {
+        status = mint_verify(realm, token, &buf, &claims);
+        if ((status == SEGUE_OK || status == SEGUE_EXPIRED) && claims.sid.ptr != NULL &&
+            claims.bkt >= 0 &&
+            sg_b64url_decode(sg_slice(claims.sid.ptr, claims.sid.len), sid, sizeof sid) ==
+                SG_SID_BYTES) {
+            end_session(realm, sid, (int)claims.bkt, "logout", revoked, a);
+            return;
+        }
+    } else if (sg_phase_rules(realm->policy.phase)->accept_legacy &&
+               realm->codec->credential_to_key(&realm->codec_config, token, &a->key, NULL) == 0) {
+        end_by_key(realm, a->key.ptr, revoked, a);
+        return;
+    }
+    revoked(a, 0, NULL); /* RFC 7009 section 2.2: an invalid token is no error */
+}
+
+/* ---- create: login ---- */
+
+static void
+created(struct sg_legacy_request *request)
+{
+    struct asked *a = sg_container_of(request, struct asked, create);
+    struct grant *g;
+    int rc = request->rc;
+
+    a->realm->engine->open_ops--;
+    sg_legacy_request_clear(request);
+    if (rc != 0) {
+        fail(a, SG_TOKEN_UNAVAILABLE, "the legacy store is down");
+        return;
+    }
+    sg_fault("create.after_legacy");
+    if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+        grant_from_legacy(g, a->key.ptr);
+}
+
+void
+sg_session_create(struct sg_realm *realm, const char *subject, const char *client_id,
+                  const char *audience, sg_token_done done, void *ctx)
+{
+    struct asked *a = asked_new(realm, client_id, done, ctx);
+    int64_t idle_ms = realm->config->legacy.default_idle_ms;
+    struct grant *g;
+    struct sg_err err;
+
+    if (a == NULL)
+        return;
+    a->with_cookies = true;
+    realm->counters.created++;
+    snprintf(a->audience, sizeof a->audience, "%s", audience);
+    if (!sg_phase_rules(realm->policy.phase)->mirror) {
+        if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+            grant_for_login(g, subject);
+        return;
+    }
+    if (realm->codec->create(&realm->codec_config, subject, sg_wall_ms(realm->engine->clock),
+                             idle_ms, &a->key, &a->value, &err) != 0) {
+        fail(a, SG_TOKEN_INVALID_REQUEST, "the subject cannot be written in the legacy format");
+        return;
+    }
+    a->create.op = SG_LEGACY_CREATE;
+    snprintf(a->create.key, sizeof a->create.key, "%s", a->key.ptr);
+    a->create.value = sg_buf_slice(&a->value);
+    a->create.ttl_ms = idle_ms;
+    a->create.deadline_ns = engine_deadline(realm->engine, OP_TIMEOUT_MS);
+    a->create.done = created;
+    realm->engine->open_ops++;
+    realm->legacy->type->submit(realm->legacy, &a->create);
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/verify.h"
+
+#include "base/encode.h"
+#include "session/cookie.h"
+#include "session/credentials.h"
+#include "session/grant.h"
+
+#include <stdlib.h>
+
+#define HEADER_MAX 16384
+
+enum jwt_state {
+    JWT_NONE,
+    JWT_GOOD,
+    JWT_EXPIRED, /* everything else about it is right */
+    JWT_REVOKED,
+    JWT_BAD,
+};
+
+/* One question under way. */
+struct verify {
+    struct sg_engine *engine;
+    struct sg_verify_in in;
+    struct sg_realm *realm;
+    sg_verify_done done;
+    void *ctx;
+    struct sg_buf cookie, authorization; /* copies */
+    struct sg_slice jwt, legacy;         /* into the copies */
+    bool jwt_in_cookie, legacy_in_cookie, csrf;
+    enum jwt_state state;
+    const char *bad;
+    struct segue_claims claims;
+    struct segue_verify_buf claims_buf;
+    uint8_t sid[SG_SID_BYTES];
+    struct sg_buf legacy_key;
+    uint8_t digest[SG_DIGEST_BYTES];
+    bool same_session; /* the legacy credential is the JWT's own */
+    bool legacy_wins;  /* ask the legacy side although the JWT is good */
+    bool keep_jwt;     /* it was not used, which says nothing against it */
+    /* what the answer is made of */
+    struct minted fresh;
+    bool has_fresh;
+    char inject_key[SG_LEGACY_KEY_MAX + 1];
+    struct sg_names roles, permissions;
+    char subject[SG_SUBJECT_MAX + 1];
+};
+
+static struct sg_slice
+text(struct segue_slice s)
+{
+    return sg_slice(s.ptr, s.len);
+}
+
+static void
+free_verify(struct verify *v)
+{
+    sg_buf_wipe(&v->cookie);
+    sg_buf_wipe(&v->authorization);
+    sg_buf_wipe(&v->legacy_key);
+    explicit_bzero(v, sizeof *v);
+    free(v);
+}
+
+/* ---- the answer ---- */
+
+static void
+put_upstream_cookie(const struct verify *v, struct sg_buf *out)
+{
+    const struct sg_realm_config *c = v->realm->config;
+    struct sg_buf credential = SG_BUF_INIT(1024);
+
+    if (v->inject_key[0] == '\0') {
+        sg_cookie_without(out, sg_buf_slice(&v->cookie), c->token.cookie, NULL);
+        return;
+    }
+    sg_cookie_without(out, sg_buf_slice(&v->cookie), c->token.cookie, c->legacy.cookie);
+    if (v->realm->codec->key_to_credential(&v->realm->codec_config, sg_str(v->inject_key),
+                                           &credential, NULL) == 0) {
+        sg_buf_printf(out, "%s%s=%s", out->len > 0 ? "; " : "", c->legacy.cookie, credential.ptr);
+        v->realm->counters.injected++;
+    }
+    sg_buf_wipe(&credential);
+}
+
+static void
+put_names(struct sg_buf *out, const struct sg_names *names)
+{
+    int i;
+
+    for (i = 0; i < names->n; i++)
+        sg_buf_printf(out, "%s%s", i > 0 ? "," : "", names->name[i]);
+}
+
+static void
+count(struct verify *v, int status, enum sg_credential credential)
+{
+    struct sg_counters *n = &v->realm->counters;
+
+    if (status == 503)
+        n->verify_unavailable++;
+    else if (status != 200)
+        n->verify_refused++;
+    else if (credential == SG_CRED_JWT)
+        n->verify_jwt++;
+    else if (credential == SG_CRED_LEGACY)
+        n->verify_legacy++;
+    else if (credential == SG_CRED_BOTH)
+        n->verify_both++;
+    else
+        n->verify_none++;
+}
+
+static void
+refuse(struct verify *v, int status, const char *why, bool bad_token)
+{
+    struct sg_buf set_cookie = SG_BUF_INIT(512);
+    struct sg_verify_out out = {.status = status, .why = why, .bad_token = bad_token};
+
+    if (v->jwt_in_cookie && status == 401) {
+        sg_cookie_remove(v->realm->config, &set_cookie);
+        out.set_cookie = sg_buf_slice(&set_cookie);
+    }
+    count(v, status, SG_CRED_NONE);
+    v->done(v->ctx, &out);
+    sg_buf_free(&set_cookie);
+    free_verify(v);
+}
+
+/* 200 with an identity, or with empty headers where subject is "". */
+static void
+answer(struct verify *v, enum sg_credential credential, const char *why)
+{
+    struct sg_buf roles = SG_BUF_INIT(HEADER_MAX), permissions = SG_BUF_INIT(HEADER_MAX),
+                  session = SG_BUF_INIT(64), cookie = SG_BUF_INIT(HEADER_MAX + 1024),
+                  set_cookie = SG_BUF_INIT(HEADER_MAX);
+    bool jwt_used = credential == SG_CRED_JWT || credential == SG_CRED_BOTH;
+    struct sg_verify_out out = {.status = 200, .why = why, .credential = credential};
+
+    if (v->subject[0] != '\0') {
+        put_names(&roles, &v->roles);
+        put_names(&permissions, &v->permissions);
+        sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
+    }
+    put_upstream_cookie(v, &cookie);
+    if (v->has_fresh && v->in.may_hand_over && (v->jwt_in_cookie || v->legacy_in_cookie))
+        sg_cookie_set(v->realm->config, v->fresh.token, &set_cookie);
+    else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
+        sg_cookie_remove(v->realm->config, &set_cookie);
+    out.subject = sg_str(v->subject);
+    out.roles = sg_buf_slice(&roles);
+    out.permissions = sg_buf_slice(&permissions);
+    out.session = sg_buf_slice(&session);
+    out.jwt = v->has_fresh ? sg_slice(v->fresh.token, v->fresh.len)
+              : jwt_used   ? v->jwt
+                           : (struct sg_slice){0};
+    out.cookie = sg_buf_slice(&cookie);
+    if (v->jwt.ptr == NULL || v->jwt_in_cookie)
+        out.authorization = sg_buf_slice(&v->authorization);
+    out.set_cookie = sg_buf_slice(&set_cookie);
+    count(v, 200, credential);
+    v->done(v->ctx, &out);
+    sg_buf_wipe(&set_cookie);
+    sg_buf_wipe(&cookie);
+    sg_buf_free(&roles);
+    sg_buf_free(&permissions);
+    sg_buf_free(&session);
+    free_verify(v);
+}
+
+static void
+nobody(struct verify *v, const char *why)
+{
+    bool bearer = (v->jwt.ptr != NULL && !v->jwt_in_cookie) ||
+                  (v->legacy.ptr != NULL && !v->legacy_in_cookie);
+
+    v->subject[0] = '\0';
+    if (v->csrf)
+        refuse(v, 403,
+               "a cookie-borne token on an unsafe method needs a matching Origin or "
+               "Sec-Fetch-Site",
+               false);
+    else if (v->jwt.ptr != NULL && !v->jwt_in_cookie)
+        refuse(v, 401, why, true);
+    else if (v->in.required)
+        refuse(v, 401, why, bearer);
+    else
+        answer(v, SG_CRED_NONE, why);
+}
+
+static void
+take_identity(struct verify *v, const struct grant *g)
+{
+    snprintf(v->subject, sizeof v->subject, "%s", g->subject);
+    memcpy(v->sid, g->sid, sizeof v->sid);
+    if (g->identity_known) {
+        sg_names_copy(&v->roles, &g->identity.roles);
+        sg_names_copy(&v->permissions, &g->identity.permissions);
+    }
+}
+
+static void
+take_token(struct verify *v, const struct grant *g)
+{
+    v->fresh = g->minted;
+    v->has_fresh = true;
+}
+
+/* ---- the legacy side ---- */
+
+static void ask_session(struct verify *v, enum grant_want want);
+static void use_jwt(struct verify *v);
+
+static void
+legacy_answered(struct grant *g)
+{
+    struct verify *v = g->owner;
+
+    switch (g->outcome) {
+    case GRANT_TOKEN:
+        take_token(v, g);
+        take_identity(v, g);
+        answer(v, SG_CRED_LEGACY, g->why);
+        break;
+    case GRANT_NO_TOKEN:
+        take_identity(v, g);
+        if (!g->light)
+            recent_put(v->realm, v->digest, g->sid);
+        else
+            memcpy(v->sid,
+                   recent_find(v->realm, v->digest) != NULL ? recent_find(v->realm, v->digest)->sid
+                                                            : g->sid,
+                   sizeof v->sid);
+        answer(v, SG_CRED_LEGACY, g->why);
+        break;
+    case GRANT_ANONYMOUS:
+        nobody(v, g->why); /* the record says so: it wins over a JWT of an earlier login */
+        break;
+    case GRANT_NOBODY:
+        if (v->legacy_wins) {
+            v->legacy_wins = false;
+            use_jwt(v);
+        } else
+            nobody(v, g->why);
+        break;
+    case GRANT_UNAVAILABLE:
+        /* While the legacy store is the truth the app can judge the credential by itself, so nobody
+         * is turned away because Segue's own side is down. */
+        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins) {
+            v->keep_jwt = true;
+            answer(v, SG_CRED_LEGACY, "passed through");
+        } else
+            refuse(v, 503, g->why, false);
+        break;
+    }
+}
+
+static void
+ask_legacy(struct verify *v)
+{
+    struct grant *g = grant_new(v->realm);
+
+    if (g == NULL) {
+        refuse(v, 503, "out of memory", false);
+        return;
+    }
+    /* A credential in a header gets its JWT from the token endpoint; once the app trusts JWTs one
+     * is made for upstream all the same. */
+    g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
+                  ? WANT_JWT
+                  : WANT_CHECK;
+    g->light = recent_find(v->realm, v->digest) != NULL && !v->legacy_wins &&
+               v->realm->policy.phase < SG_STATELESS;
+    g->client_id = v->in.client_id;
+    g->audience = v->in.audience;
+    g->done = legacy_answered;
+    g->owner = v;
+    grant_from_legacy(g, v->legacy_key.ptr);
+}
+
+/* ---- the JWT side ---- */
+
+/* Who is known to have other roles than the token says gets a token that says so, here and now: no
+ * I/O is needed. */
+static void
+refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
+{
+    struct mint_request q = {.subject = v->subject,
+                             .audience = v->in.audience,
+                             .sid = v->sid,
+                             .bucket = (int)v->claims.bkt,
+                             .epoch = (int)v->claims.sv,
+                             .source_version = now->source_version,
+                             .roles = &v->roles,
+                             .permissions = &v->permissions};
+    char client[65];
+
+    snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
+    q.client_id = client;
+    if (v->legacy_key.len > 0)
+        q.store_digest = v->digest;
+    q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
+    if (q.lifetime_ms <= 0)
+        return;
+    if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) != 0 ||
+        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) != 0)
+        return;
+    if (mint(v->realm, &q, &v->fresh, NULL) == 0) {
+        v->has_fresh = true;
+        v->realm->counters.minted_upstream++;
+    }
+}
+
+static void
+names_of_claims(struct sg_names *names, const struct segue_slice *list, size_t n)
+{
+    size_t i;
+
+    sg_names_clear(names);
+    for (i = 0; i < n; i++)
+        if (sg_names_add(names, text(list[i]), NULL) != 0)
+            break; /* the minter keeps the same bounds */
+}
+
+static void
+session_answered(struct grant *g)
+{
+    struct verify *v = g->owner;
+
+    switch (g->outcome) {
+    case GRANT_TOKEN:
+        take_token(v, g);
+        /* fall through */
+    case GRANT_NO_TOKEN:
+        take_identity(v, g);
+        if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
+            snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
+        answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
+        break;
+    case GRANT_ANONYMOUS:
+    case GRANT_NOBODY:
+        if (v->legacy_key.len > 0 && !v->same_session)
+            ask_legacy(v);
+        else
+            nobody(v, g->why);
+        break;
+    case GRANT_UNAVAILABLE:
+        if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
+            v->keep_jwt = true;
+            answer(v, SG_CRED_LEGACY, "passed through");
+        } else
+            refuse(v, 503, g->why, false);
+        break;
+    }
+}
+
+static void
+ask_session(struct verify *v, enum grant_want want)
+{
+    struct grant *g = grant_new(v->realm);
+
+    if (g == NULL) {
+        refuse(v, 503, "out of memory", false);
+        return;
+    }
+    g->want = want;
+    g->client_id = v->in.client_id;
+    g->audience = v->in.audience;
+    g->done = session_answered;
+    g->owner = v;
+    grant_from_session(g, v->sid, (int)v->claims.bkt);
+}
+
+/* The token is good and nothing speaks against it: usually no question is left. */
+static void
+use_jwt(struct verify *v)
+{
+    const struct sg_phase_rules *rules = sg_phase_rules(v->realm->policy.phase);
+    const struct sg_revoked_subject *changed =
+        sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
+    int64_t now = sg_wall_ms(v->engine->clock);
+    int64_t life = (v->claims.exp - v->claims.iat) * 1000, left = v->claims.exp * 1000 - now;
+    const char *key;
+
+    if (feed_is_stale(v->realm, (int)v->claims.bkt)) {
+        enum sg_when_stale answer = v->engine->options.config->when_stale;
+
+        if (answer == SG_STALE_REJECT) {
+            nobody(v, "the feed of revocations is stale");
+            return;
+        }
+        if (answer == SG_STALE_INTROSPECT) {
+            ask_session(v, WANT_CHECK);
+            return;
+        }
+    }
+    if (v->jwt_in_cookie && v->in.may_hand_over && left < life / 3) {
+        ask_session(v, WANT_JWT);
+        return;
+    }
+    snprintf(v->subject, sizeof v->subject, "%.*s", (int)v->claims.sub.len, v->claims.sub.ptr);
+    if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0) {
+        if ((key = handle_find(v->realm, v->sid)) == NULL) {
+            ask_session(v, WANT_CHECK);
+            return;
+        }
+        snprintf(v->inject_key, sizeof v->inject_key, "%s", key);
+    }
+    names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
+    names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
+    if (changed != NULL && changed->source_version > v->claims.rv)
+        refresh_roles(v, changed);
+    answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+}
+
+/* ---- reading what was shown ---- */
+
+static void
+judge_jwt(struct verify *v)
+{
+    struct sg_realm *r = v->realm;
+    const struct sg_revoked_subject *s;
+    enum segue_status status;
+
+    if (v->jwt.ptr == NULL)
+        return;
+    status = mint_verify(r, v->jwt, &v->claims_buf, &v->claims);
+    if (status != SEGUE_OK && status != SEGUE_EXPIRED) {
+        v->state = JWT_BAD;
+        v->bad = segue_strerror(status);
+        return;
+    }
+    if (v->claims.sid.ptr == NULL || v->claims.bkt < 0 ||
+        sg_b64url_decode(text(v->claims.sid), v->sid, sizeof v->sid) != SG_SID_BYTES) {
+        v->state = JWT_BAD;
+        v->bad = "not a session's token";
+        return;
+    }
+    s = sg_revoked_subject(r->revoked, text(v->claims.sub));
+    if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
+        (s != NULL && (s->banned || v->claims.sv < s->epoch))) {
+        v->state = JWT_REVOKED;
+        v->bad = "revoked";
+        return;
+    }
+    v->state = status == SEGUE_OK ? JWT_GOOD : JWT_EXPIRED;
+    v->bad = "expired";
+}
+
+static void
+judge_legacy(struct verify *v)
+{
+    struct sg_hash digest;
+    struct sg_binding binding;
+
+    if (v->legacy.ptr == NULL || !sg_phase_rules(v->realm->policy.phase)->accept_legacy)
+        return;
+    if (v->realm->codec->credential_to_key(&v->realm->codec_config, v->legacy, &v->legacy_key,
+                                           NULL) != 0) {
+        sg_buf_reset(&v->legacy_key); /* not signed by the app: as if it were not there */
+        return;
+    }
+    digest = sg_store_key_digest(&v->realm->digest_key, sg_buf_slice(&v->legacy_key));
+    memcpy(v->digest, digest.b, sizeof v->digest);
+    binding = sg_legacy_binding(&v->realm->digest_key, &digest);
+    v->same_session = v->state != JWT_NONE && v->state != JWT_BAD &&
+                      sg_slice_eq(text(v->claims.lh), sg_str(binding.text));
+}
+
+static void
+find_credentials(struct verify *v)
+{
+    const struct sg_realm_config *c = v->realm->config;
+    struct sg_slice bearer = sg_bearer_token(sg_buf_slice(&v->authorization));
+
+    if (bearer.ptr != NULL && sg_looks_like_jwt(bearer) && bearer.len > 3 &&
+        memcmp(bearer.ptr, "eyJ", 3) == 0)
+        v->jwt = bearer;
+    else if (bearer.ptr != NULL)
+        v->legacy = bearer;
+    if (v->jwt.ptr == NULL) {
+        v->jwt = sg_cookie_find(sg_buf_slice(&v->cookie), c->token.cookie);
+        v->jwt_in_cookie = v->jwt.ptr != NULL;
+    }
+    if (v->legacy.ptr == NULL) {
+        v->legacy = sg_cookie_find(sg_buf_slice(&v->cookie), c->legacy.cookie);
+        v->legacy_in_cookie = v->legacy.ptr != NULL;
+    }
+}
+
+void
+sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_done done, void *ctx)
+{
+    struct verify *v = calloc(1, sizeof *v);
+
+    if (v == NULL) {
+        struct sg_verify_out out = {.status = 503, .why = "out of memory"};
+
+        done(ctx, &out);
+        return;
+    }
+    v->engine = engine;
+    v->in = *in;
+    v->realm = in->realm;
+    v->done = done;
+    v->ctx = ctx;
+    v->cookie = v->authorization = SG_BUF_INIT(HEADER_MAX);
+    v->legacy_key = SG_BUF_INIT(SG_LEGACY_KEY_MAX);
+    sg_buf_add(&v->cookie, in->cookie);
+    sg_buf_add(&v->authorization, in->authorization);
+    if (v->cookie.failed || v->authorization.failed) {
+        refuse(v, 401, "credentials longer than 16 KiB", true);
+        return;
+    }
+    find_credentials(v);
+    judge_jwt(v);
+    judge_legacy(v);
+    if (v->state == JWT_GOOD && v->jwt_in_cookie && in->unsafe_method && !in->same_site) {
+        v->csrf = v->legacy_key.len == 0;
+        v->keep_jwt = true;
+        v->state = JWT_REVOKED; /* as good as not shown: a legacy credential may still speak */
+    }
+    if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session))
+        use_jwt(v);
+    else if (v->state == JWT_GOOD) {
+        v->legacy_wins = true; /* two sessions were shown (rule 3) */
+        ask_legacy(v);
+    } else if (v->state == JWT_EXPIRED && v->jwt_in_cookie &&
+               (v->legacy_key.len == 0 || v->same_session))
+        ask_session(v, WANT_JWT);
+    else if (v->legacy_key.len > 0)
+        ask_legacy(v);
+    else if (v->legacy.ptr != NULL && !sg_phase_rules(v->realm->policy.phase)->accept_legacy)
+        nobody(v, "session tokens are no longer accepted here: log in again");
+    else
+        nobody(v, v->state == JWT_NONE ? "no credential" : v->bad);
+}
