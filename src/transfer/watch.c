@@ -14,7 +14,7 @@
 #define BEAT_TO_CONTROL_MS 1000
 #define UNRETURNED_MAX 32
 
-enum state { DOWN, READING, FIRST_BEAT, UP };
+enum state { DOWN, JUDGING, UP };
 
 struct sent_beat {
     int64_t beat, sent_ms;
@@ -38,8 +38,8 @@ struct sg_watch {
     struct sent_beat sending, unreturned[UNRETURNED_MAX];
     int n_unreturned;
     bool unsure; /* a beat since the last acknowledged one may or may not have been written */
-    bool beat_busy, read_busy, sentinel_busy;
-    struct sg_legacy_request beat_request, read_request, sentinel_request;
+    bool beat_busy, judge_busy, sentinel_busy;
+    struct sg_legacy_request beat_request, judge_request, sentinel_request;
 
     struct sg_control_write write, beat_write;
     bool row_changed, write_busy, beat_write_busy;
@@ -175,21 +175,28 @@ put_sentinel(struct sg_watch *w)
 /* ---- judging ---- */
 
 static struct sg_stream
-as_found(const struct sg_watch *w, const struct sg_legacy_request *reply)
+as_found(const struct sg_legacy_request *reply, int64_t beat)
 {
-    struct sg_stream is = {
-        .evicted = reply->evicted_keys, .flushes = reply->flushes, .beat = w->found_beat};
+    struct sg_stream is = {.evicted = reply->evicted_keys, .flushes = reply->flushes, .beat = beat};
 
     snprintf(is.run_id, sizeof is.run_id, "%s", reply->proof.run_id);
     snprintf(is.sentinel, sizeof is.sentinel, "%s", reply->proof.sentinel);
     return is;
 }
 
+/* "<realm>:<beat>:<wall ms>"; a realm holds no ':'. */
 static void
-take_over(struct sg_watch *w, const struct sg_stream *is, int64_t beat)
+take_found(struct sg_watch *w, struct sg_slice value)
 {
-    w->was = *is;
-    w->was.beat = beat;
+    char text[160];
+    const char *p;
+
+    snprintf(text, sizeof text, "%.*s", (int)value.len, value.ptr != NULL ? value.ptr : "");
+    p = strchr(text, ':');
+    if (p == NULL || sscanf(p, ":%" SCNd64 ":%" SCNd64, &w->found_beat, &w->found_beat_ms) != 2)
+        w->found_beat = w->found_beat_ms = 0;
+    if (w->found_beat >= w->next_beat)
+        w->next_beat = w->found_beat + 1;
 }
 
 /* A beat that was not acknowledged may have been written over an older one that a restarted store
@@ -200,56 +207,81 @@ covered_evidence(const struct sg_watch *w, const struct sg_stream *is)
     return w->unsure && strcmp(w->was.run_id, is->run_id) != 0 && w->found_beat > w->was.beat;
 }
 
-/* The first beat after the follower came up. */
+/* The store as it is when the follower came up, before a new beat covers the last one. */
 static void
 judge(struct sg_watch *w, const struct sg_legacy_request *reply)
 {
-    struct sg_stream is = as_found(w, reply);
+    struct sg_stream is;
 
-    if (strcmp(is.run_id, w->follower_run) != 0) {
-        w->state = READING; /* the two connections are at different servers: again */
-        return;
-    }
+    take_found(w, reply->found ? sg_buf_slice(&reply->read_value) : sg_str(""));
+    is = as_found(reply, w->found_beat);
+    if (strcmp(is.run_id, w->follower_run) != 0)
+        return; /* the two connections are at different servers: again at the next tick */
     if (w->was.run_id[0] != '\0' && (!sg_stream_kept(&w->was, &is) || covered_evidence(w, &is)))
         w->kept = false;
     if (is.sentinel[0] == '\0') {
         put_sentinel(w);
         return; /* judged again, and up, once it is there */
     }
-    take_over(w, &is, w->sending.beat);
+    w->was = is;
+    w->unsure = false;
+    w->state = UP;
     w->row_changed = true;
     write_row(w);
-    w->state = UP;
     w->events.up(w->events.ctx);
 }
 
 static void
+on_judged(struct sg_legacy_request *request)
+{
+    struct sg_watch *w = sg_container_of(request, struct sg_watch, judge_request);
+
+    w->judge_busy = false;
+    if (request->rc == 0 && w->state == JUDGING && !w->stopping)
+        judge(w, request);
+    sg_legacy_request_clear(request);
+    release(w);
+}
+
+static void
+ask(struct sg_watch *w)
+{
+    /* A beat under way would cover the one to judge by. */
+    if (w->judge_busy || w->beat_busy || w->sentinel_busy)
+        return;
+    w->judge_busy = true;
+    w->judge_request = (struct sg_legacy_request){
+        .op = SG_LEGACY_PROVE,
+        .deadline_ns = sg_bridge_deadline(w->bridge, BEAT_TIMEOUT_MS),
+        .done = on_judged,
+    };
+    w->bridge->legacy->type->submit(w->bridge->legacy, &w->judge_request);
+}
+
+/* What a beat's answer tells, against what must still be. */
+static void
 compare(struct sg_watch *w, const struct sg_legacy_request *reply)
 {
-    struct sg_stream is = as_found(w, reply);
+    struct sg_stream is = as_found(reply, w->sending.beat);
     const char *reason = sg_stream_broken(&w->was, &is);
 
-    w->unsure = false;
     if (reason == NULL) {
+        w->unsure = false;
         w->was.beat = w->sending.beat;
         return;
     }
     w->kept = false;
     if (strcmp(w->was.run_id, is.run_id) != 0) {
-        w->was.sentinel[0] = '\0'; /* this beat covered what was to be judged by: not kept */
-        w->state = DOWN;           /* the follower, still at the old server, will come up anew */
+        w->state = DOWN; /* the follower, still at the old server, will come up anew */
         sg_watch_break(w, reason);
         return;
     }
-    take_over(w, &is, w->sending.beat);
-    if (is.sentinel[0] == '\0') {
-        w->state = FIRST_BEAT;
-        put_sentinel(w);
-        sg_watch_break(w, reason);
-        return;
-    }
+    w->was = is;
+    if (is.sentinel[0] == '\0')
+        w->state = JUDGING;
     sg_watch_break(w, reason);
-    w->events.up(w->events.ctx);
+    if (w->state == UP)
+        w->events.up(w->events.ctx);
 }
 
 /* ---- beats ---- */
@@ -273,8 +305,6 @@ on_beat(struct sg_legacy_request *request)
         if (w->n_unreturned > 0 && w->unreturned[w->n_unreturned - 1].beat == w->sending.beat)
             w->n_unreturned--;
         w->unsure = true;
-    } else if (!w->stopping && w->state == FIRST_BEAT) {
-        judge(w, request);
     } else if (!w->stopping && w->state == UP) {
         compare(w, request);
     } else if (strcmp(request->proof.run_id, w->was.run_id) != 0) {
@@ -309,53 +339,6 @@ send_beat(struct sg_watch *w)
     w->bridge->legacy->type->submit(w->bridge->legacy, &w->beat_request);
 }
 
-/* "<realm>:<beat>:<wall ms>"; a realm holds no ':'. */
-static void
-take_found(struct sg_watch *w, struct sg_slice value)
-{
-    char text[160];
-    const char *p;
-
-    w->found_beat = w->found_beat_ms = 0;
-    snprintf(text, sizeof text, "%.*s", (int)value.len, value.ptr != NULL ? value.ptr : "");
-    p = strchr(text, ':');
-    if (p == NULL || sscanf(p, ":%" SCNd64 ":%" SCNd64, &w->found_beat, &w->found_beat_ms) != 2)
-        w->found_beat = w->found_beat_ms = 0;
-    if (w->found_beat >= w->next_beat)
-        w->next_beat = w->found_beat + 1;
-}
-
-/* Before the first beat covers it. */
-static void
-on_found(struct sg_legacy_request *request)
-{
-    struct sg_watch *w = sg_container_of(request, struct sg_watch, read_request);
-
-    w->read_busy = false;
-    if (request->rc == 0 && w->state == READING && !w->stopping) {
-        take_found(w, request->found ? sg_buf_slice(&request->read_value) : sg_str(""));
-        w->state = FIRST_BEAT;
-        send_beat(w);
-    }
-    sg_legacy_request_clear(request);
-    release(w);
-}
-
-static void
-read_found(struct sg_watch *w)
-{
-    /* A beat still under way would cover it. */
-    if (w->read_busy || w->beat_busy)
-        return;
-    w->read_busy = true;
-    w->read_request = (struct sg_legacy_request){
-        .op = SG_LEGACY_READ_HEARTBEAT,
-        .deadline_ns = sg_bridge_deadline(w->bridge, BEAT_TIMEOUT_MS),
-        .done = on_found,
-    };
-    w->bridge->legacy->type->submit(w->bridge->legacy, &w->read_request);
-}
-
 static void
 check_silence(struct sg_watch *w)
 {
@@ -376,11 +359,10 @@ on_tick(uv_timer_t *timer)
 
     if (w->stopping)
         return;
-    if (w->state == READING)
-        read_found(w);
-    else if (w->state == FIRST_BEAT || w->state == UP)
-        send_beat(w);
+    if (w->state == JUDGING)
+        ask(w);
     if (w->state == UP) {
+        send_beat(w);
         check_silence(w);
         write_beat(w);
     }
@@ -396,8 +378,8 @@ on_follower_up(void *ctx, const char *run_id)
 
     snprintf(w->follower_run, sizeof w->follower_run, "%s", run_id);
     w->n_unreturned = 0;
-    w->state = READING;
-    read_found(w);
+    w->state = JUDGING;
+    ask(w);
 }
 
 static void
@@ -487,7 +469,7 @@ timer_closed(uv_handle_t *handle)
 static void
 release(struct sg_watch *w)
 {
-    if (!w->stopping || !w->unfollowed || w->beat_busy || w->read_busy || w->sentinel_busy ||
+    if (!w->stopping || !w->unfollowed || w->beat_busy || w->judge_busy || w->sentinel_busy ||
         w->write_busy || w->beat_write_busy || uv_is_closing((uv_handle_t *)&w->timer))
         return;
     uv_close((uv_handle_t *)&w->timer, timer_closed);

@@ -8,7 +8,7 @@
 /* Watches the legacy store: follows its changes, writes a heartbeat every 100 ms, and keeps account
  * of continuity (rule 1) in segue_control.continuity, where those who judge absences read it.
  *
- *   down ──follower up──▶ judging ──beat read, then counters read──▶ up ──whole scan since──▶ up
+ *   down ──follower up──▶ judging ──beat, sentinel and counters read──▶ up ──whole scan since──▶ up
  * and proven ▲                                                               │ │ └─────────────
  * follower down ───────────────────────────────────┴── anything moved: unproven ◀┘
  */
