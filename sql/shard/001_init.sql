@@ -39,6 +39,22 @@ CREATE FUNCTION segue.fence_exclusive(bucket integer) RETURNS void LANGUAGE sql 
     SELECT pg_advisory_xact_lock(1397048071, bucket);
 $$;
 
+-- ---- time, by this database's clock ---------------------------------------------------------
+
+-- When a session's life ends: the later of the source's word and Segue's own extension, never past the absolute limit
+-- (rule 11). NULL = nothing is known that ends it.
+CREATE FUNCTION segue.life_end(source timestamptz, extended timestamptz, absolute timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE AS $$ SELECT least(greatest(source, extended), absolute) $$;
+
+CREATE FUNCTION segue.ms_until(at timestamptz) RETURNS bigint
+LANGUAGE sql VOLATILE AS $$ SELECT (extract(epoch FROM at - clock_timestamp()) * 1000)::bigint $$;
+
+CREATE FUNCTION segue.unix_ms(at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE AS $$ SELECT (extract(epoch FROM at) * 1000)::bigint $$;
+
+CREATE FUNCTION segue.in_ms(ms bigint) RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $$ SELECT clock_timestamp() + ms * interval '1 millisecond' $$;
+
 -- ---- identities -----------------------------------------------------------------------------
 
 CREATE TABLE segue.subject (
@@ -108,6 +124,7 @@ CREATE TABLE segue.refresh_token (
     client_id        text        NOT NULL,
     audience         text        NOT NULL,
     state            text        NOT NULL DEFAULT 'current' CHECK (state IN ('current', 'used', 'ended')),
+    successor_digest bytea,
     successor_sealed bytea,                            -- under a key derived from this token itself
     grace_uses       integer     NOT NULL DEFAULT 0,
     issued_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -117,10 +134,70 @@ CREATE TABLE segue.refresh_token (
 );
 CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, chain);
 
+-- One use of a refresh token (rule 10), after the fence. The session's row is locked first, as ending a session does, so
+-- that no successor is born to an ended one and any number of concurrent uses agree on one successor.
+CREATE FUNCTION segue.rotate(
+    p_realm text, p_bucket integer, p_digest bytea, p_client text, p_next bytea, p_sealed bytea,
+    p_grace_ms bigint, p_lifetime_ms bigint,
+    OUT outcome text, OUT sid bytea, OUT audience text, OUT sealed bytea, OUT successor bytea)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    t  segue.refresh_token;
+    s  segue.session;
+    at timestamptz;
+BEGIN
+    outcome := 'unknown';
+    SELECT x.* INTO t FROM segue.refresh_token AS x
+     WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest;
+    IF NOT FOUND OR t.client_id <> p_client THEN
+        RETURN;
+    END IF;
+    SELECT x.* INTO s FROM segue.session AS x
+     WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid
+       FOR NO KEY UPDATE;
+    SELECT x.* INTO t FROM segue.refresh_token AS x
+     WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest
+       FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    at := clock_timestamp();
+    sid := t.sid;
+    audience := t.audience;
+    IF t.expires_at <= at THEN
+        outcome := 'expired';
+    ELSIF t.state = 'ended' OR s.sid IS NULL OR s.ended_at IS NOT NULL OR s.exp_absolute <= at THEN
+        outcome := 'ended';
+    ELSIF t.state = 'used' AND (at - t.used_at > p_grace_ms * interval '1 millisecond' OR t.grace_uses >= 20) THEN
+        outcome := 'reused';
+        UPDATE segue.refresh_token AS x SET state = 'ended'
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid AND x.chain = t.chain AND x.state <> 'ended';
+    ELSIF segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute) <= at THEN
+        outcome := 'lapsed';
+    ELSIF t.state = 'used' THEN
+        outcome := 'grace';
+        sealed := t.successor_sealed;
+        successor := t.successor_digest;
+        UPDATE segue.refresh_token AS x SET grace_uses = x.grace_uses + 1
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest;
+    ELSE
+        outcome := 'rotated';
+        sealed := p_sealed;
+        successor := p_next;
+        INSERT INTO segue.refresh_token (realm, bucket, digest, sid, chain, client_id, audience, expires_at)
+        VALUES (p_realm, p_bucket, p_next, t.sid, t.chain, t.client_id, t.audience,
+                least(at + p_lifetime_ms * interval '1 millisecond', s.exp_absolute));
+        UPDATE segue.refresh_token AS x
+           SET state = 'used', used_at = at, successor_digest = p_next, successor_sealed = p_sealed
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest;
+    END IF;
+END $$;
+
 -- ---- the feed (rule 9) ----------------------------------------------------------------------
 
--- Sequence order is not commit order: readers keep as cursor the oldest transaction that was still running, re-read
--- from there, and apply each row at once.
+-- Sequence order is not commit order: a reader's cursor is the snapshot of its last poll, and it asks for the rows whose
+-- transaction that snapshot did not see. So a row that a long transaction commits late is not missed, and what commits
+-- meanwhile is neither held up nor read again.
 CREATE TABLE segue.revocation (
     realm         text        NOT NULL,
     bucket        integer     NOT NULL,
@@ -142,10 +219,14 @@ CREATE INDEX revocation_at ON segue.revocation (at);
 
 CREATE FUNCTION segue.tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('segue_feed', '');
+    -- Not for a statement that added nothing: commits that notify queue up behind each other.
+    IF EXISTS (SELECT FROM added) THEN
+        PERFORM pg_notify('segue_feed', '');
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER revocation_tell AFTER INSERT ON segue.revocation
+    REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION segue.tell();
 
 -- The heartbeat of rule 8 after its way through the legacy store and the capture.
@@ -165,8 +246,7 @@ CREATE TABLE segue.outbox (
     bucket   integer     NOT NULL,
     sid      bytea       NOT NULL,
     version  bigint      NOT NULL,
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    attempts integer     NOT NULL DEFAULT 0,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(), -- since when it differs
     PRIMARY KEY (realm, bucket, sid)
 );
 
@@ -184,8 +264,9 @@ CREATE TABLE segue.reject (
     PRIMARY KEY (realm, bucket, key_digest)
 );
 
--- What each chunk of a job brought to this shard, written in the rows' own transaction (P5). Each record is counted on
--- the shard of its key's digest.
+-- What each chunk of a job brought, counted on the shard of each record's key digest, whatever subject it turned out to
+-- have. Written with the chunk's rejects after its sessions were committed (P5), and to every shard, so that a chunk done
+-- again replaces all of its counts.
 CREATE TABLE segue.transfer_ledger (
     realm     text        NOT NULL,
     job       bigint      NOT NULL,

@@ -8,6 +8,8 @@
 
 /* The shards as one loop sees them: a pool each, and the map from bucket to shard. */
 #define SG_BUCKETS 4096
+#define SG_SHARDS_AT_MOST 64
+#define SG_SHARD_CONNECT_TIMEOUT_MS 2000
 
 struct sg_shards;
 
@@ -27,7 +29,7 @@ int sg_shards_count(const struct sg_shards *shards);
 struct sg_pg *sg_shards_pool(struct sg_shards *shards, int shard);
 
 /* The map; until it was set every bucket is in an equal contiguous slice, as `segue init` lays it
- * out. */
+ * out. Every entry of a map is below sg_shards_count. */
 int sg_shard_of_bucket(const struct sg_shards *shards, int bucket);
 void sg_shards_set_map(struct sg_shards *shards, const uint8_t map[SG_BUCKETS]);
 

@@ -40,9 +40,11 @@ struct sg_ref_row {
                         refused */
     /* out */
     int generation;
-    bool ended;                 /* tombstone: refuse */
-    char previous_subject[201]; /* before this call, if it was another one ("" = none): that session
-                                   must be ended */
+    bool ended; /* tombstone: refuse */
+    /* The session that this call displaced and that must be ended: previous_generation is -1 where
+     * there is none; "" is the anonymous one. Told once: who crashes before ending it leaves that
+     * to reconciling (get_refs tells that the digest now means another session). */
+    char previous_subject[201];
     int previous_generation;
 };
 void sg_store_put_refs(struct sg_store *store, struct sg_ref_row *rows, int n, uint64_t deadline_ns,
@@ -83,10 +85,10 @@ struct sg_session_row {
     /* out */
     bool live;              /* false: ended; nothing was changed */
     int64_t created_ms;     /* database clock, Unix ms */
-    int64_t expires_in_ms;  /* combined (rule 11); may be negative */
+    int64_t expires_in_ms;  /* combined (rule 11); may be negative; INT64_MAX = no end is known */
     int64_t absolute_in_ms; /* INT64_MAX = none */
     int64_t version;
-    bool has_jwt; /* a JWT was handed over before */
+    bool has_jwt; /* a JWT was handed over before this call */
     int epoch;    /* of the subject; 0 if unknown */
     bool banned;
     int64_t source_version; /* of the subject's roles; -1 = unknown */
@@ -94,8 +96,11 @@ struct sg_session_row {
 void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
 
-/* A whole chunk of a transfer: sessions, rejects and the ledger row of each shard in its rows' own
- * transaction. */
+/* A whole chunk of a transfer: first its sessions, on their subjects' shards; when those are
+ * committed, on the shards of the keys' digests, its rejects and the ledger row (P5: never counted
+ * before stored). Every shard gets a ledger row, and a chunk done again replaces them all. Sessions
+ * need store_digest; rejects of before that are stored now are settled. Sessions and rejects
+ * together: at most SG_STORE_ROWS_MAX. */
 struct sg_reject_row {
     const char *realm;
     int bucket;
@@ -164,7 +169,7 @@ struct sg_hold_row {
     const char *realm;
     int bucket;
     uint8_t sid[SG_SID_BYTES];
-    int64_t held_for_ms; /* out */
+    int64_t held_for_ms; /* out; -1 = there is no such live session */
 };
 void sg_store_hold_sessions(struct sg_store *store, struct sg_hold_row *rows, int n,
                             uint64_t deadline_ns, sg_store_done done, void *ctx);
@@ -184,8 +189,9 @@ struct sg_subject_row {
     bool banned;
     int64_t stored_version;
 };
-/* Writes a row of the feed for each subject that changed and is known to have sessions. A ban
- * raises the epoch. */
+/* Writes a row of the feed for each subject whose status, epoch, roles or permissions changed; not
+ * at the first reading of one without sessions (prewarming). A ban raises the epoch. Only a reading
+ * at least as new as the stored one counts; raise_epoch always does. */
 void sg_store_put_subjects(struct sg_store *store, struct sg_subject_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
 
@@ -198,6 +204,7 @@ struct sg_refresh_new {
     const char *client_id, *audience;
     int64_t expires_in_ms;
 };
+/* SG_E_DENIED when the session has ended. Never beyond the session's absolute limit. */
 void sg_store_put_refresh(struct sg_store *store, const struct sg_refresh_new *token,
                           uint64_t deadline_ns, sg_store_done done, void *ctx);
 
@@ -209,6 +216,9 @@ enum sg_rotation {
     SG_ROTATE_EXPIRED,
     SG_ROTATE_ENDED,  /* the chain or its session has ended */
     SG_ROTATE_REUSED, /* after the grace: the chain is ended now */
+    SG_ROTATE_LAPSED, /* nothing was changed: as far as is known here the session's idle time is
+                       * over (sid is given). Where the source is the truth: look there,
+                       * put_sessions, and rotate again; else it is over. */
 };
 struct sg_rotate {
     const char *realm;
@@ -252,15 +262,20 @@ struct sg_feed_row {
     int64_t source_version, at_ms;
     struct sg_slice roles, permissions; /* array literals */
 };
+#define SG_FEED_CURSOR_BYTES 512
 struct sg_feed_poll {
     int shard;
-    char cursor[24]; /* in: "0" at first; out: where to go on from */
+    char cursor[SG_FEED_CURSOR_BYTES]; /* in: "0" at first; out: where to go on from; untouched on
+                                          failure */
     void (*row)(void *ctx, const struct sg_feed_row *row);
     void (*beat)(void *ctx, const char *realm, int64_t beat, int64_t sent_ms);
     void *ctx;
     int n_rows; /* out */
     int64_t newest_ms;
 };
+/* Gives each row once as soon as it is committed, in the order of commits for each subject (rarely
+ * one twice: rows are idempotent), then the beats: whatever was committed before a beat has been
+ * given when it is. */
 void sg_store_poll_feed(struct sg_store *store, struct sg_feed_poll *poll, uint64_t deadline_ns,
                         sg_store_done done, void *ctx);
 
@@ -319,8 +334,33 @@ struct sg_unseen_poll {
     struct sg_unseen_row *rows; /* owned by the poll until sg_unseen_clear */
     int n_rows;
 };
+/* Fewer rows than limit: that was the last page. A page reads on through the realm until it has
+ * enough rows, so the deadline is for a walk over all of them. */
 void sg_store_poll_unseen(struct sg_store *store, struct sg_unseen_poll *poll, uint64_t deadline_ns,
                           sg_store_done done, void *ctx);
 void sg_unseen_clear(struct sg_unseen_poll *poll);
+
+/* ---- housekeeping ---- */
+
+/* One bounded step of deleting what is not needed any more: call again until bucket is SG_BUCKETS.
+ * Each time is how long a row is kept after it lost its use. */
+struct sg_sweep {
+    const char *realm;
+    int64_t feed_keep_ms;  /* rows of the feed: longer than any JWT lives */
+    int64_t ended_keep_ms; /* ended or expired sessions, refresh tokens past their expiry */
+    int64_t ref_keep_ms;   /* tombstones and refs not seen any more: longer than the longest legacy
+                            * idle time plus a JWT's lifetime, or a logged-out token could be
+                            * exchanged again */
+    int bucket;            /* in: 0 at first; out: where to go on */
+    int64_t deleted;       /* out */
+};
+void sg_store_sweep(struct sg_store *store, struct sg_sweep *sweep, uint64_t deadline_ns,
+                    sg_store_done done, void *ctx);
+
+/* Fails with SG_E_INVALID when a shard's schema is not this binary's ("shard 2 has schema 0, …: run
+ * segue init"), or when a shard owns none of the buckets that the map gives it (the order of shards
+ * in the configuration was changed). */
+void sg_store_check_versions(struct sg_store *store, uint64_t deadline_ns, sg_store_done done,
+                             void *ctx);
 
 #endif
