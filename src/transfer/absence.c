@@ -37,6 +37,13 @@ sg_stream_kept(const struct sg_stream *was, const struct sg_stream *is)
     return is->beat >= was->beat;
 }
 
+static bool
+may_be_lost(const struct sg_absence *a)
+{
+    return a->lossy_from_ms >= 0 && a->unseen_for_ms <= a->lossy_from_ms + CLOCK_MARGIN_MS &&
+           a->unseen_for_ms >= a->lossy_to_ms - CLOCK_MARGIN_MS;
+}
+
 enum sg_absence_verdict
 sg_absence_judge(const struct sg_absence *a)
 {
@@ -46,9 +53,7 @@ sg_absence_judge(const struct sg_absence *a)
         return SG_ABSENCE_EXPIRED;
     if (a->held)
         return SG_ABSENCE_HELD;
-    if (a->proven)
-        return SG_ABSENCE_DELETED;
-    if (a->kept && a->beat_age_ms >= 0 && a->unseen_for_ms > a->beat_age_ms + CLOCK_MARGIN_MS)
+    if (a->proven || (a->kept && !may_be_lost(a)))
         return SG_ABSENCE_DELETED;
     return SG_ABSENCE_UNPROVEN;
 }

@@ -32,7 +32,9 @@ struct sg_absence {
     int64_t unseen_for_ms; /* since the source was last known to hold it */
     bool proven;           /* continuity was proven from before the scan until after this read */
     bool kept;             /* sg_stream_kept since the last time it was proven */
-    int64_t beat_age_ms;   /* of the beat that was found; -1 = none */
+    /* Where a restart lay between: what was written between the beat that was found again and the
+     * restart may be lost. Ages of both ends; from -1 = there was none. */
+    int64_t lossy_from_ms, lossy_to_ms;
 };
 
 enum sg_absence_verdict {

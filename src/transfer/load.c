@@ -17,12 +17,11 @@ struct item {
     const char *found;
     struct sg_buf handle, value; /* sealed */
     int blocked_on;
-    bool twin;  /* the same key again: the earlier one counts */
     bool ended; /* its ref is a tombstone */
     int generation;
     char was[SG_SUBJECT_MAX + 1]; /* the subject before, while `changed` */
     int was_generation;
-    bool changed;
+    bool changed, was_ended;
 };
 
 /* The rows of one shard in a step. */
@@ -191,7 +190,7 @@ no_memory(struct sg_load *l)
 static bool
 goes_on(const struct item *it)
 {
-    return !it->twin && it->record.reject == NULL && it->blocked_on < 0;
+    return it->record.reject == NULL && it->blocked_on < 0;
 }
 
 static void
@@ -333,6 +332,7 @@ end_changed(struct sg_load *l, void (*then)(struct sg_load *))
             if (!it->changed || !goes_on(it) || shard_of_session(l, it, it->was) != shard)
                 continue;
             it->changed = false;
+            it->was_ended = true;
             row->realm = l->bridge->realm;
             row->has_sid = true;
             sg_record_sid(l->bridge, it->record.digest, it->was, it->was_generation, row->sid,
@@ -466,8 +466,6 @@ count(struct sg_load *l)
     for (i = 0; i < l->n; i++) {
         const struct item *it = &l->items[i];
 
-        if (it->twin)
-            continue;
         if (it->record.reject != NULL)
             l->counts.rejected++;
         else if (it->ended)
@@ -503,15 +501,15 @@ put_sessions(struct sg_load *l)
 
     l->then = end_changed_late;
     l->pending = 1;
-    if (l->options.chunk >= 0 || l->n_rejects > 0) {
+    if (!l->options.by_shard || l->n_rejects > 0) {
         struct part *part = &l->parts[SG_SHARDS_MAX];
 
-        submit_chunk(l, l->options.chunk >= 0 ? l->n_rows : 0);
+        submit_chunk(l, l->options.by_shard ? 0 : l->n_rows);
         *part = (struct part){.load = l, .n = l->chunk.n_sessions};
         l->pending++;
         sg_store_put_chunk(l->bridge->store, &l->chunk, deadline, part_done, part);
     }
-    for (i = 0; l->options.chunk < 0 && i < l->n_rows;) {
+    for (i = 0; l->options.by_shard && i < l->n_rows;) {
         struct part *part;
         int first = i;
 
@@ -545,7 +543,7 @@ build_rows(struct sg_load *l)
         return;
     }
     for (i = 0; i < l->n; i++)
-        if (!l->items[i].twin && l->items[i].record.reject != NULL)
+        if (l->items[i].record.reject != NULL)
             add_reject(l, &l->items[i]);
     for (shard = 0; shard < shards; shard++)
         for (i = 0; i < l->n; i++) {
@@ -555,7 +553,7 @@ build_rows(struct sg_load *l)
                 add_session(l, i);
         }
     count(l);
-    if (l->rc != 0 && l->options.chunk >= 0)
+    if (l->rc != 0 && !l->options.by_shard)
         finish(l); /* a chunk is stored whole or not at all */
     else
         put_sessions(l);
@@ -576,7 +574,7 @@ on_put_refs(struct sg_load *l)
         it->ended = row->ended;
         it->generation = row->generation;
         /* Somebody else was between the read and this: end what they put there. */
-        if (row->previous_subject[0] != '\0' && strcmp(row->previous_subject, it->was) != 0) {
+        if (row->previous_generation >= 0 && !it->was_ended) {
             memcpy(it->was, row->previous_subject, sizeof it->was);
             it->was_generation = row->previous_generation;
             it->changed = true;
@@ -597,7 +595,7 @@ put_refs(struct sg_load *l)
     int i;
 
     drop_step(l);
-    if (l->rc != 0 && l->options.chunk >= 0) {
+    if (l->rc != 0 && !l->options.by_shard) {
         finish(l);
         return;
     }
@@ -683,34 +681,6 @@ get_refs(struct sg_load *l)
 
 /* ---- 1: decode ---- */
 
-static int
-by_digest(const void *a, const void *b)
-{
-    const struct item *const *x = a, *const *y = b;
-    int c = memcmp((*x)->record.digest, (*y)->record.digest, SG_DIGEST_BYTES);
-
-    return c != 0 ? c : (*x > *y) - (*x < *y);
-}
-
-/* A scan may give a key twice; one statement cannot write a row twice. */
-static int
-mark_twins(struct sg_load *l)
-{
-    struct item **sorted = calloc((size_t)l->n + 1, sizeof(struct item *));
-    int i;
-
-    if (sorted == NULL)
-        return -1;
-    for (i = 0; i < l->n; i++)
-        sorted[i] = &l->items[i];
-    qsort(sorted, (size_t)l->n, sizeof(struct item *), by_digest);
-    for (i = 1; i < l->n; i++)
-        sorted[i]->twin =
-            memcmp(sorted[i]->record.digest, sorted[i - 1]->record.digest, SG_DIGEST_BYTES) == 0;
-    free(sorted);
-    return 0;
-}
-
 void
 sg_load_start(struct sg_load *l, const struct sg_load_options *options)
 {
@@ -724,10 +694,8 @@ sg_load_start(struct sg_load *l, const struct sg_load_options *options)
 
         sg_record_decode(l->bridge, &it->record, it->found);
         it->blocked_on = -1;
-        it->ended = it->changed = false;
+        it->ended = it->changed = it->was_ended = false;
         it->was[0] = '\0';
     }
-    if (mark_twins(l) != 0)
-        no_memory(l);
     get_refs(l);
 }

@@ -22,8 +22,8 @@ struct sg_load_counts {
 };
 
 struct sg_load_options {
-    int64_t job,
-        chunk; /* chunk -1: counted in no ledger, and each shard's rows are stored by themselves */
+    int64_t job, chunk; /* chunk -1: counted in no ledger */
+    bool by_shard; /* what one shard does not take does not hold up the others; needs chunk -1 */
     int64_t timeout_ms;                            /* of each step */
     void (*done)(void *ctx, struct sg_load *load); /* once a start, from the loop */
     void *ctx;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define IN_FLIGHT 2
+#define PAGE_BYTES (6 << 20) /* of keys and values: what one call to the store takes */
 #define PAGE_TIMEOUT_MS 10000
 #define STEP_TIMEOUT_MS 10000
 #define RETRY_FIRST_MS 100
@@ -30,8 +31,10 @@ struct sg_scan {
     bool reading, read_all, stopping, over, told_trouble;
     char run_id[48]; /* a cursor means nothing to another server process */
     int64_t next_chunk;
-    struct page pages[IN_FLIGHT]; /* chunk n in pages[n % IN_FLIGHT] */
-    int64_t next_position;        /* chunk */
+    int page_keys;
+    char cursor[sizeof((struct sg_legacy_scan *)0)->cursor]; /* of the page that is read */
+    struct page pages[IN_FLIGHT];                            /* chunk n in pages[n % IN_FLIGHT] */
+    int64_t next_position;                                   /* chunk */
     uv_timer_t retry;
     int retry_ms;
     int rc;
@@ -41,6 +44,7 @@ struct sg_scan {
 
 static void advance(struct sg_scan *s);
 static void on_retry(uv_timer_t *timer);
+static void read_page(struct sg_scan *s);
 
 static void
 free_now(uv_handle_t *handle)
@@ -188,6 +192,22 @@ take_page(struct sg_scan *s, struct page *p, struct sg_err *err)
     return rc;
 }
 
+/* Large records: the same page again with fewer keys. */
+static bool
+too_large(struct sg_scan *s)
+{
+    size_t bytes = 0;
+    int i;
+
+    for (i = 0; s->request.rc == 0 && i < s->request.n_items; i++)
+        bytes += s->request.items[i].key.len + s->request.items[i].value.len;
+    if (s->page_keys == 1 ||
+        (s->request.rc == 0 ? bytes <= PAGE_BYTES : s->request.err.code != SG_E_LIMIT))
+        return false;
+    s->page_keys = s->page_keys / 4 > 1 ? s->page_keys / 4 : 1;
+    return true;
+}
+
 static void
 on_page(struct sg_legacy_scan *request)
 {
@@ -196,6 +216,11 @@ on_page(struct sg_legacy_scan *request)
     struct sg_err err;
 
     s->reading = false;
+    if (!s->stopping && too_large(s)) {
+        sg_legacy_scan_clear(request);
+        read_page(s);
+        return;
+    }
     if (request->rc != 0) {
         if (!s->stopping && request->err.retryable)
             try_again_later(s, &request->err);
@@ -211,6 +236,9 @@ on_page(struct sg_legacy_scan *request)
         p->chunk = s->next_chunk++;
         p->state = p->load != NULL ? STORING : STORED;
         memcpy(p->next_cursor, request->cursor, sizeof p->next_cursor);
+        memcpy(s->cursor, request->cursor, sizeof s->cursor);
+        s->page_keys =
+            s->page_keys * 2 < s->options.page_keys ? s->page_keys * 2 : s->options.page_keys;
         s->read_all = strcmp(request->cursor, "0") == 0;
     }
     sg_legacy_scan_clear(request);
@@ -224,7 +252,8 @@ static void
 read_page(struct sg_scan *s)
 {
     s->reading = true;
-    s->request.page_keys = s->options.page_keys;
+    s->request.page_keys = s->page_keys;
+    memcpy(s->request.cursor, s->cursor, sizeof s->request.cursor);
     s->request.deadline_ns = sg_bridge_deadline(s->bridge, PAGE_TIMEOUT_MS);
     s->request.done = on_page;
     s->bridge->legacy->type->scan(s->bridge->legacy, &s->request);
@@ -342,7 +371,8 @@ sg_scan_start(const struct sg_bridge *bridge, const struct sg_scan_options *opti
     s->next_chunk = s->next_position = options->chunk >= 0 ? options->chunk : 0;
     for (i = 0; i < IN_FLIGHT; i++)
         s->pages[i].scan = s;
-    snprintf(s->request.cursor, sizeof s->request.cursor, "%s", options->cursor);
+    s->page_keys = options->page_keys;
+    snprintf(s->cursor, sizeof s->cursor, "%s", options->cursor);
     uv_timer_init(bridge->loop, &s->retry);
     s->retry.data = s;
     read_page(s);

@@ -31,6 +31,8 @@ struct sg_watch {
     struct sg_stream was;              /* as last judged, or as it must still be */
     int64_t found_beat, found_beat_ms; /* in the store when it was last judged */
     bool proven, kept;
+    bool lossy; /* since it was last proven: wall clock of what a restart may have lost */
+    int64_t lossy_from_ms, lossy_to_ms;
     uint64_t breaks;
     char reason[120];
 
@@ -79,6 +81,7 @@ sg_watch_prove(struct sg_watch *w, uint64_t breaks_at_start)
     if (w->state != UP || w->breaks != breaks_at_start)
         return false;
     w->kept = true;
+    w->lossy = false;
     set_state(w, true, "");
     return true;
 }
@@ -222,6 +225,12 @@ judge(struct sg_watch *w, const struct sg_legacy_request *reply)
     if (is.sentinel[0] == '\0') {
         put_sentinel(w);
         return; /* judged again, and up, once it is there */
+    }
+    if (strcmp(w->was.run_id, is.run_id) != 0) {
+        if (!w->lossy)
+            w->lossy_from_ms = w->found_beat_ms;
+        w->lossy = true;
+        w->lossy_to_ms = sg_wall_ms(w->bridge->clock);
     }
     w->was = is;
     w->unsure = false;
@@ -519,9 +528,16 @@ sg_watch_reason(const struct sg_watch *w)
     return w->reason;
 }
 
-bool
-sg_watch_kept(const struct sg_watch *w, int64_t *beat_age_ms)
+struct sg_watch_facts
+sg_watch_facts(const struct sg_watch *w)
 {
-    *beat_age_ms = w->found_beat > 0 ? sg_wall_ms(w->bridge->clock) - w->found_beat_ms : -1;
-    return w->kept;
+    int64_t now = sg_wall_ms(w->bridge->clock);
+
+    return (struct sg_watch_facts){
+        .kept = w->kept,
+        .lossy_from_ms = w->lossy ? now - w->lossy_from_ms : -1,
+        .lossy_to_ms = w->lossy ? now - w->lossy_to_ms : -1,
+        .run_id = w->was.run_id,
+        .sentinel = w->was.sentinel,
+    };
 }

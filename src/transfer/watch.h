@@ -38,9 +38,14 @@ bool sg_watch_is_up(const struct sg_watch *watch);
 bool sg_watch_is_proven(const struct sg_watch *watch);
 const char *sg_watch_reason(const struct sg_watch *watch);
 
-/* sg_stream_kept, since it was last proven; *beat_age_ms: age of the beat last found at judging, -1
- * = none. */
-bool sg_watch_kept(const struct sg_watch *watch, int64_t *beat_age_ms);
+/* For judging absences: everything but `proven` of the fields that sg_absence has of the stream,
+ * and what a read must show. */
+struct sg_watch_facts {
+    bool kept;
+    int64_t lossy_from_ms, lossy_to_ms;
+    const char *run_id, *sentinel;
+};
+struct sg_watch_facts sg_watch_facts(const struct sg_watch *watch);
 
 /* A whole scan is done that began when there had been so many breaks. False where it broke since.
  */
