@@ -5,6 +5,10 @@
 /* In the order of `segue help`: the way a migration goes. */
 static const struct cli_command commands[] = {
     {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
+    {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
+    {"phase", "show or change a realm's phase and rollout", cmd_phase},
+    {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
+    {"status", "phase, instances, capture, shards, keys, journal", cmd_status},
 };
 
 int

@@ -27,3 +27,15 @@ sg_identity_changes_clear(struct sg_identity_changes *changes)
     changes->items = NULL;
     changes->n_items = 0;
 }
+
+void
+sg_identity_copy(struct sg_identity *to, const struct sg_identity *from)
+{
+    if (to == from)
+        return;
+    memcpy(to->subject, from->subject, sizeof to->subject);
+    to->active = from->active;
+    to->version = from->version;
+    sg_names_copy(&to->roles, &from->roles);
+    sg_names_copy(&to->permissions, &from->permissions);
+}

@@ -18,6 +18,7 @@ enum form {
 /* Every claim this library knows, in the order written; read and write share the table. */
 static const struct field {
     const char *name;
+    uint8_t name_len;
     enum form form;
     bool required;
     size_t at;    /* in struct segue_claims */
@@ -25,26 +26,28 @@ static const struct field {
     size_t room;  /* NAMES, AUD: in struct sg_claims_room */
     int64_t most; /* NUMBER: largest value; NAMES, AUD: most entries */
 } fields[] = {
+#define NAME(text) text, sizeof(text) - 1
 #define AT(member) offsetof(struct segue_claims, member)
 #define ROOM(member) offsetof(struct sg_claims_room, member)
-    {"iss", TEXT, true, AT(iss), 0, 0, 0},
-    {"sub", TEXT, true, AT(sub), 0, 0, 0},
-    {"aud", AUD, true, AT(aud), AT(n_aud), ROOM(aud), SEGUE_AUD_MAX},
-    {"client_id", TEXT, true, AT(client_id), 0, 0, 0},
-    {"iat", NUMBER, true, AT(iat), 0, 0, YEAR_9999},
-    {"exp", NUMBER, true, AT(exp), 0, 0, YEAR_9999},
-    {"nbf", NUMBER, false, AT(nbf), 0, 0, YEAR_9999},
-    {"jti", TEXT, true, AT(jti), 0, 0, 0},
-    {"sid", TEXT, false, AT(sid), 0, 0, 0},
-    {"scope", TEXT, false, AT(scope), 0, 0, 0},
-    {"roles", NAMES, false, AT(roles), AT(n_roles), ROOM(roles), SEGUE_NAMES_MAX},
-    {"permissions", NAMES, false, AT(permissions), AT(n_permissions), ROOM(permissions),
+    {NAME("iss"), TEXT, true, AT(iss), 0, 0, 0},
+    {NAME("sub"), TEXT, true, AT(sub), 0, 0, 0},
+    {NAME("aud"), AUD, true, AT(aud), AT(n_aud), ROOM(aud), SEGUE_AUD_MAX},
+    {NAME("client_id"), TEXT, true, AT(client_id), 0, 0, 0},
+    {NAME("iat"), NUMBER, true, AT(iat), 0, 0, YEAR_9999},
+    {NAME("exp"), NUMBER, true, AT(exp), 0, 0, YEAR_9999},
+    {NAME("nbf"), NUMBER, false, AT(nbf), 0, 0, YEAR_9999},
+    {NAME("jti"), TEXT, true, AT(jti), 0, 0, 0},
+    {NAME("sid"), TEXT, false, AT(sid), 0, 0, 0},
+    {NAME("scope"), TEXT, false, AT(scope), 0, 0, 0},
+    {NAME("roles"), NAMES, false, AT(roles), AT(n_roles), ROOM(roles), SEGUE_NAMES_MAX},
+    {NAME("permissions"), NAMES, false, AT(permissions), AT(n_permissions), ROOM(permissions),
      SEGUE_NAMES_MAX},
-    {"bkt", NUMBER, false, AT(bkt), 0, 0, 4095},
-    {"sv", NUMBER, false, AT(sv), 0, 0, INT32_MAX},
-    {"rv", NUMBER, false, AT(rv), 0, 0, INT64_MAX},
-    {"re", NUMBER, false, AT(re), 0, 0, INT32_MAX},
-    {"lh", TEXT, false, AT(lh), 0, 0, 0},
+    {NAME("bkt"), NUMBER, false, AT(bkt), 0, 0, 4095},
+    {NAME("sv"), NUMBER, false, AT(sv), 0, 0, INT32_MAX},
+    {NAME("rv"), NUMBER, false, AT(rv), 0, 0, INT64_MAX},
+    {NAME("re"), NUMBER, false, AT(re), 0, 0, INT32_MAX},
+    {NAME("lh"), TEXT, false, AT(lh), 0, 0, 0},
+#undef NAME
 #undef AT
 #undef ROOM
 };
@@ -69,7 +72,10 @@ find(const struct sg_json_string *name)
     size_t i;
 
     for (i = 0; i < N_FIELDS; i++)
-        if (sg_json_is(name, fields[i].name))
+        if (name->escaped
+                ? sg_json_is(name, fields[i].name)
+                : name->raw.len == fields[i].name_len && name->raw.ptr[0] == fields[i].name[0] &&
+                      memcmp(name->raw.ptr, fields[i].name, name->raw.len) == 0)
             return &fields[i];
     return NULL;
 }

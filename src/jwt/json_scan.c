@@ -114,6 +114,27 @@ escape(const char **p, const char *end)
     return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
 }
 
+/* Moves past bytes that stand for themselves: neither '"', '\\', a control byte nor beyond ASCII.
+ * Eight at a time: subtracting lets the top bit of a byte show that it was below, and what carries
+ * from a lower byte can only stop the run early. */
+static const char *
+skip_plain(const char *p, const char *end)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t w, quote, backslash;
+
+    for (; end - p >= 8; p += 8) {
+        memcpy(&w, p, 8);
+        quote = w ^ ones * '"';
+        backslash = w ^ ones * '\\';
+        if (((w | (w - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops) != 0)
+            break;
+    }
+    while (p != end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
 bool
 sg_json_string(struct sg_json *j, struct sg_json_string *out)
 {
@@ -123,23 +144,18 @@ sg_json_string(struct sg_json *j, struct sg_json_string *out)
     if (!take(j, '"'))
         return fail(j, SG_JSON_BAD);
     start = p = j->at;
-    while (p != j->end && *p != '"') {
+    while ((p = skip_plain(p, j->end)) != j->end && *p != '"') {
         unsigned char c = (unsigned char)*p;
+        size_t n;
 
         if (c == '\\') {
             escaped = true;
             if (escape(&p, j->end) < 0)
                 return fail(j, SG_JSON_BAD);
-        } else if (c >= 0x80) {
-            size_t n = sg_utf8_len(p, (size_t)(j->end - p));
-
-            if (n == 0)
-                return fail(j, SG_JSON_BAD);
-            p += n;
-        } else if (c < 0x20) {
+        } else if (c < 0x20 || (n = sg_utf8_len(p, (size_t)(j->end - p))) == 0) {
             return fail(j, SG_JSON_BAD);
         } else {
-            p++;
+            p += n;
         }
     }
     if (p == j->end)

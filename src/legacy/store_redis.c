@@ -18,6 +18,7 @@ struct op {
     struct sg_redis_batch batch;
     struct sg_legacy_request *request;
     struct sg_redis_store *store;
+    char number[24]; /* an argument of a command, until submit copied it */
 };
 
 /* ---- commands and replies, shared ---- */
@@ -111,30 +112,29 @@ build(struct op *op)
     const struct sg_redis_store *store = op->store;
     struct sg_redis_batch *b = &op->batch;
     struct sg_slice key = sg_str(q->key), own, values[3];
-    char ttl[24];
 
     switch (q->op) {
     case SG_LEGACY_READ:
         /* GET would drop the connection over one huge value. */
-        snprintf(ttl, sizeof ttl, "%d", SG_LEGACY_VALUE_MAX);
+        snprintf(op->number, sizeof op->number, "%d", SG_LEGACY_VALUE_MAX);
         values[0] = key;
-        values[1] = sg_str(ttl);
+        values[1] = sg_str(op->number);
         sg_redis_store_add(b, "GETRANGE % 0 %", values);
         sg_redis_store_add(b, "PTTL %", &key);
         break;
     case SG_LEGACY_TOUCH:
         /* Never 0 or less, which would delete. GT leaves a key without TTL alone. */
-        snprintf(ttl, sizeof ttl, "%lld", (long long)(q->ttl_ms > 0 ? q->ttl_ms : 1));
+        snprintf(op->number, sizeof op->number, "%lld", (long long)(q->ttl_ms > 0 ? q->ttl_ms : 1));
         values[0] = key;
-        values[1] = sg_str(ttl);
+        values[1] = sg_str(op->number);
         sg_redis_store_add(b, "EXISTS %", &key);
         sg_redis_store_add(b, "PEXPIRE % % GT", values);
         break;
     case SG_LEGACY_CREATE:
-        snprintf(ttl, sizeof ttl, "%lld", (long long)q->ttl_ms);
+        snprintf(op->number, sizeof op->number, "%lld", (long long)q->ttl_ms);
         values[0] = key;
         values[1] = q->value;
-        values[2] = sg_str(ttl);
+        values[2] = sg_str(op->number);
         sg_redis_store_add(b, "SET % % PX % NX", values);
         break;
     case SG_LEGACY_END:

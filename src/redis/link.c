@@ -330,8 +330,8 @@ greet(struct sg_redis_link *l)
     struct sg_slice auth_default[] = {sg_str("AUTH"), sg_str(l->password)};
     struct sg_slice info[] = {sg_str("INFO"), sg_str("server")};
     struct sg_slice ping[] = {sg_str("PING")};
+    struct sg_slice select_db[] = {sg_str("SELECT"), {0}};
     char database[16];
-    struct sg_slice select_db[] = {sg_str("SELECT"), sg_str(database)};
 
     l->greetings_left = 2;
     if (l->user[0] != '\0' || l->password[0] != '\0') {

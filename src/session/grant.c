@@ -14,6 +14,7 @@ grant_new(struct sg_realm *realm)
 
     if (g != NULL) {
         g->realm = realm;
+        g->ttl_ms = -1;
         g->handle = SG_BUF_INIT(SG_LEGACY_KEY_MAX + SG_SEAL_OVERHEAD);
         g->record = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
     }
@@ -164,7 +165,9 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
 {
     struct grant *g = ctx;
 
-    if (rc != 0)
+    if (rc != 0 && err->code == SG_E_DENIED)
+        finish(g, GRANT_NOBODY, "ended");
+    else if (rc != 0)
         unavailable(g, err);
     else if (g->from_legacy)
         step_reread(g);
@@ -223,12 +226,12 @@ put_session(struct grant *g, bool for_mint)
         .handle = sg_buf_slice(&g->handle),
         .record = sg_buf_slice(&g->record),
         .idle_ms = g->idle_ms,
-        .exp_source_in_ms = g->from_legacy ? g->ttl_ms : -1,
+        .exp_source_in_ms = g->ttl_ms,
         .exp_segue_in_ms = for_mint || g->born_here ? g->idle_ms : -1,
         .exp_absolute_in_ms = g->realm->config->session_absolute_ms,
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && rules(g)->mirror && g->has_digest,
-        .seen_in_source = g->from_legacy,
+        .seen_in_source = g->ttl_ms >= 0,
     };
     memcpy(row->sid, g->sid, sizeof row->sid);
     memcpy(row->store_digest, g->digest, sizeof row->store_digest);
@@ -390,7 +393,7 @@ ref_put(void *ctx, int rc, const struct sg_err *err)
         finish(g, GRANT_UNAVAILABLE, "seal");
         return;
     }
-    if (g->ref.previous_generation != g->ref.generation)
+    if (g->ref.previous_generation >= 0)
         end_previous(g);
     else
         previous_ended(g, 0, NULL);
@@ -556,6 +559,10 @@ renewal_truth(struct truth *t)
 {
     struct grant *g = sg_container_of(t, struct grant, truth);
 
+    if (g->lapsed && t->presence != TRUTH_SUBJECT && t->presence != TRUTH_DOWN) {
+        finish(g, GRANT_NOBODY, "expired");
+        return;
+    }
     switch (t->presence) {
     case TRUTH_SUBJECT:
         if (strcmp(t->record.subject, g->subject) != 0) {
@@ -584,7 +591,7 @@ renewal_truth(struct truth *t)
     case TRUTH_DOWN:
         /* PostgreSQL's copy answers for a session that holds a JWT already (rule 8), bounded by the
          * same hold. */
-        if (g->read.held_for_ms > g->realm->config->legacy.absence_hold_ms)
+        if (g->lapsed || g->read.held_for_ms > g->realm->config->legacy.absence_hold_ms)
             unavailable(g, &t->err);
         else
             step_identity(g);
@@ -603,7 +610,11 @@ session_read(void *ctx, int rc, const struct sg_err *err)
         unavailable(g, err);
         return;
     }
-    if (!s->found || s->ended || s->expires_in_ms <= 0 || s->subject[0] == '\0') {
+    /* One that lapsed may have been touched by the app: while the source is the truth, it is asked.
+     */
+    g->lapsed = s->expires_in_ms <= 0;
+    if (!s->found || s->ended || s->subject[0] == '\0' ||
+        (g->lapsed && (!rules(g)->legacy_is_truth || s->handle.len == 0))) {
         g->realm->counters.refused_ended++;
         finish(g, GRANT_NOBODY, !s->found ? "no such session" : s->ended ? "ended" : "expired");
         return;

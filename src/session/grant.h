@@ -45,10 +45,11 @@ struct grant {
     struct minted minted;
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
-    bool from_legacy, has_digest, renewing, put_for_mint, born_here;
+    bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
     uint8_t digest[SG_DIGEST_BYTES];
     int generation;
-    int64_t idle_ms, ttl_ms;
+    int64_t idle_ms;
+    int64_t ttl_ms; /* as the source said it during this flow; -1 = it was not asked */
     struct truth truth;
     struct sg_identity_request lookup;
     struct sg_ref_row ref;

@@ -74,6 +74,62 @@ sg_store_put_refresh(struct sg_store *store, const struct sg_refresh_new *token,
     sg_op_start(&op->op);
 }
 
+/* ---- reading ---- */
+
+static const struct sg_pg_stmt st_get = {
+    "store.refresh_get",
+    "SELECT sid FROM segue.refresh_token WHERE realm = $1 AND bucket = $2::int "
+    "AND digest = $3::bytea AND client_id = $4",
+    4, 0, false};
+
+struct get_op {
+    struct sg_store_op op;
+    struct sg_refresh_read *token;
+};
+
+static enum sg_use
+get_entry(struct sg_store_op *op, int row, struct sg_entry *entry, struct sg_err *err)
+{
+    const struct sg_refresh_read *t = sg_container_of(op, struct get_op, op)->token;
+
+    return sg_entry_of(entry, t->realm, t->bucket, t->digest, sizeof t->digest, err);
+}
+
+static void
+get_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *columns)
+{
+    const struct sg_refresh_read *t = sg_container_of(op, struct get_op, op)->token;
+
+    sg_column_value(columns, 0, sg_str(t->realm));
+    sg_column_int_value(columns, 1, t->bucket);
+    sg_column_bytes_value(columns, 2, t->digest, sizeof t->digest);
+    sg_column_value(columns, 3, sg_str(t->client_id));
+    sg_part_call(part, &st_get, columns, NULL);
+}
+
+static void
+get_take(struct sg_store_op *op, struct sg_part *part)
+{
+    struct sg_refresh_read *t = sg_container_of(op, struct get_op, op)->token;
+
+    t->found = sg_pg_rows(&part->batch, 0) > 0;
+    if (t->found)
+        sg_read_bytes(part, 0, 0, 0, t->sid, sizeof t->sid);
+}
+
+void
+sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token, uint64_t deadline_ns,
+                     sg_store_done done, void *ctx)
+{
+    static const struct sg_phase_of_op phase = {
+        .rows_max = 1, .entry = get_entry, .build = get_build, .take = get_take};
+    struct get_op *op = sg_op_new(sizeof *op, store, &phase, 1, deadline_ns, done, ctx);
+
+    op->token = token;
+    token->found = false;
+    sg_op_start(&op->op);
+}
+
 /* ---- rotation ---- */
 
 struct rotate_op {
@@ -113,8 +169,7 @@ rotation_of(struct sg_slice name, enum sg_rotation *out)
     static const char *const names[] = {
         [SG_ROTATED] = "rotated",        [SG_ROTATED_GRACE] = "grace",
         [SG_ROTATE_UNKNOWN] = "unknown", [SG_ROTATE_EXPIRED] = "expired",
-        [SG_ROTATE_ENDED] = "ended",     [SG_ROTATE_REUSED] = "reused",
-        [SG_ROTATE_LAPSED] = "lapsed"};
+        [SG_ROTATE_ENDED] = "ended",     [SG_ROTATE_REUSED] = "reused"};
     size_t i;
 
     for (i = 0; i < sizeof names / sizeof names[0]; i++)

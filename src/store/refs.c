@@ -83,15 +83,19 @@ put_take(struct sg_store_op *op, struct sg_part *part)
             r->generation = (int)sg_pg_int(&part->batch, 2, i, 2, 0);
             r->ended = sg_read_bool(part, 2, i, 3) && !r->reuses_ids;
             r->previous_subject[0] = '\0';
-            r->previous_generation = -1;
-            if (sg_read_bool(part, 2, i, 4)) {
+            r->previous_generation = sg_read_bool(part, 2, i, 4) ? r->generation : -1;
+            if (r->previous_generation >= 0)
                 sg_read_string(part, 2, i, 1, r->previous_subject, sizeof r->previous_subject);
-                r->previous_generation = r->generation;
-            }
         }
     for (i = 0; i < sg_pg_rows(&part->batch, 3); i++)
         for (n = sg_part_rows_of(part, 3, i, &e); n > 0; n--, e++)
             rows[e->row].generation = (int)sg_pg_int(&part->batch, 3, i, 1, 0);
+    for (i = op->group[part->from]; i < op->group[part->to]; i++) {
+        struct sg_ref_row *r = &rows[op->entries[i].row];
+
+        if (r->previous_generation < 0)
+            r->previous_generation = r->generation;
+    }
 }
 
 void

@@ -113,6 +113,7 @@ const one = async (args, more) => (await ours(args, more))[0];
 
 async function follow() {
   const child = spawn(tool, ['follow'], { env: environment(), stdio: ['ignore', 'pipe', 'inherit'] });
+  closing.push(() => child.kill('SIGKILL'));
   const seen = [];
   readline.createInterface({ input: child.stdout }).on('line', (line) => seen.push(JSON.parse(line)));
   const until = async (wanted) => {

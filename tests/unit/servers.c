@@ -229,6 +229,24 @@ test_pg_sql(const struct test_pg *pg, const char *sql)
     return n;
 }
 
+void
+test_pg_enable_tls(const struct test_pg *pg)
+{
+    char key[96], crt[96];
+    const char *const argv[] = {"openssl", "req",   "-x509", "-newkey", "rsa:2048",
+                                "-nodes",  "-subj", "/CN=t", "-keyout", key,
+                                "-out",    crt,     NULL};
+    int status;
+
+    snprintf(key, sizeof key, "%s/data/server.key", pg->dir);
+    snprintf(crt, sizeof crt, "%s/data/server.crt", pg->dir);
+    waitpid(spawn_pg(argv, "/dev/null"), &status, 0);
+    assert_int_equal(status, 0);
+    test_pg_sql(pg, "ALTER SYSTEM SET ssl = on");
+    test_pg_sql(pg, "SELECT pg_reload_conf()");
+    test_sleep_ms(200);
+}
+
 static int
 can_connect(int port)
 {

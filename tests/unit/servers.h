@@ -23,6 +23,9 @@ void test_pg_signal(const struct test_pg *pg, int sig);
 /* Runs SQL over a blocking connection of its own; returns the first value as a long, 0 if none. */
 long test_pg_sql(const struct test_pg *pg, const char *sql);
 
+/* From here on the server also takes TLS, with a certificate of its own. */
+void test_pg_enable_tls(const struct test_pg *pg);
+
 struct test_redis {
     pid_t pid;
     int port;

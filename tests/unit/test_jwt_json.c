@@ -133,6 +133,32 @@ bad_values_are_refused(void **state)
             fail_msg("row %zu passed: %s", i, bad[i].ptr);
 }
 
+/* Strings are read eight bytes at a time: each kind of byte at each place of a word. */
+static void
+a_special_byte_is_seen_at_every_place(void **state)
+{
+    static const unsigned char bad[] = {0, 1, '\n', 0x1f, '\\', 0x80, 0xc3, 0xff};
+    char text[36];
+    size_t at, k;
+
+    (void)state;
+    for (at = 1; at <= 34; at++) {
+        for (k = 0; k < sizeof bad; k++) {
+            memset(text, 'x', sizeof text);
+            text[0] = text[35] = '"';
+            text[at] = (char)bad[k];
+            assert_int_equal(scan(sg_slice(text, sizeof text)), SG_JSON_BAD);
+        }
+        text[at] = '"';
+        assert_int_equal(scan(sg_slice(text, sizeof text)), SG_JSON_BAD);
+        assert_int_equal(scan(sg_slice(text, at + 1)), SG_JSON_FINE);
+        text[at] = 0x7f;
+        assert_int_equal(scan(sg_slice(text, sizeof text)), SG_JSON_FINE);
+        memcpy(text + at, "\xc3\xa9", at < 34 ? 2 : 1);
+        assert_int_equal(scan(sg_slice(text, sizeof text)), at < 34 ? SG_JSON_FINE : SG_JSON_BAD);
+    }
+}
+
 static void
 depth_and_names_are_bounded(void **state)
 {
@@ -229,6 +255,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_values_pass),
         cmocka_unit_test(bad_values_are_refused),
+        cmocka_unit_test(a_special_byte_is_seen_at_every_place),
         cmocka_unit_test(depth_and_names_are_bounded),
         cmocka_unit_test(integers_are_exact),
         cmocka_unit_test(unescaping_in_place_gives_the_value),

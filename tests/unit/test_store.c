@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: MIT */
+#include "store_env.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka.h wants the above first */
+#include <cmocka.h>
+
+static struct store_env env;
+
+static int
+reset(void **state)
+{
+    (void)state;
+    env_reset(&env);
+    return 0;
+}
+
+static int
+start(void **state)
+{
+    (void)state;
+    env_start(&env);
+    return 0;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    env_stop(&env);
+    return 0;
+}
+
+static struct sg_ref_row
+ref(int number, int bucket, const char *subject, bool reuses_ids)
+{
+    struct sg_ref_row row = {
+        .realm = REALM, .bucket = bucket, .subject = subject, .reuses_ids = reuses_ids};
+
+    env_digest(row.digest, number);
+    return row;
+}
+
+static void
+put_one_ref(struct sg_ref_row *row)
+{
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, row, 1), 0);
+}
+
+static void
+end_one(int number, int bucket)
+{
+    struct sg_end_row row = env_end(number, bucket);
+
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &row, 1), 0);
+}
+
+/* ---- refs ---- */
+
+static void
+another_subject_in_place_is_a_new_generation_and_the_old_one_is_told(void **state)
+{
+    struct sg_ref_row r = ref(1, 7, "", false);
+
+    (void)state;
+    put_one_ref(&r);
+    assert_int_equal(r.generation, 0);
+    assert_int_equal(r.previous_generation, r.generation);
+    put_one_ref(&r);
+    assert_int_equal(r.generation, 0);
+    assert_int_equal(r.previous_generation, r.generation);
+
+    r.subject = "anna";
+    put_one_ref(&r);
+    assert_int_equal(r.generation, 1);
+    assert_int_equal(r.previous_generation, 0);
+    assert_string_equal(r.previous_subject, "");
+
+    r.subject = "bert";
+    put_one_ref(&r);
+    assert_int_equal(r.generation, 2);
+    assert_int_equal(r.previous_generation, 1);
+    assert_string_equal(r.previous_subject, "anna");
+    assert_false(r.ended);
+}
+
+static void
+an_ended_ref_is_refused_unless_the_store_reuses_keys(void **state)
+{
+    struct sg_ref_row r = ref(1, 7, "anna", false);
+    struct sg_ref_read read = {.realm = REALM, .bucket = 7};
+
+    (void)state;
+    put_one_ref(&r);
+    end_one(1, 7);
+    r.subject = "bert";
+    put_one_ref(&r);
+    assert_true(r.ended);
+    assert_int_equal(r.generation, 0);
+    assert_int_equal(r.previous_generation, r.generation);
+
+    env_digest(read.digest, 1);
+    assert_int_equal(ENV_CALL(&env, sg_store_get_refs, &read, 1), 0);
+    assert_true(read.found && read.ended);
+    assert_string_equal(read.subject, "anna");
+
+    r.reuses_ids = true;
+    put_one_ref(&r);
+    assert_false(r.ended);
+    assert_int_equal(r.generation, 1);
+    assert_int_equal(r.previous_generation, r.generation);
+    assert_int_equal(ENV_CALL(&env, sg_store_get_refs, &read, 1), 0);
+    assert_true(read.found && !read.ended);
+    assert_string_equal(read.subject, "bert");
+    assert_int_equal(read.generation, 1);
+}
+
+static void
+a_tombstone_is_laid_for_a_token_that_was_never_seen(void **state)
+{
+    struct sg_ref_row r = ref(9, 4000, "anna", false);
+    struct sg_ref_read read = {.realm = REALM, .bucket = 4000};
+
+    (void)state;
+    env_digest(read.digest, 9);
+    assert_int_equal(ENV_CALL(&env, sg_store_get_refs, &read, 1), 0);
+    assert_false(read.found);
+    end_one(9, 4000);
+    put_one_ref(&r);
+    assert_true(r.ended);
+}
+
+static void
+two_thousand_rows_with_duplicates_go_to_both_shards_and_every_row_is_answered(void **state)
+{
+    static struct sg_ref_row rows[SG_STORE_ROWS_MAX];
+    int i;
+
+    (void)state;
+    for (i = 0; i < SG_STORE_ROWS_MAX; i++) {
+        rows[i] = ref(i / 2, (i / 2) * 4 % SG_BUCKETS, "old", false);
+        rows[i].generation = -5;
+    }
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, rows, SG_STORE_ROWS_MAX), 0);
+    for (i = 0; i < SG_STORE_ROWS_MAX; i++) {
+        assert_int_equal(rows[i].generation, 0);
+        rows[i].subject = i % 2 == 0 ? "not the last" : "last";
+    }
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, rows, SG_STORE_ROWS_MAX), 0);
+    for (i = 0; i < SG_STORE_ROWS_MAX; i++) {
+        assert_int_equal(rows[i].generation, 1);
+        assert_string_equal(rows[i].previous_subject, "old");
+    }
+    for (i = 0; i < ENV_SHARDS; i++)
+        assert_int_equal(
+            env_sql(&env, i, "SELECT count(*) FROM segue.token_ref WHERE subject = 'last'"),
+            i == 0 ? 512 : 488);
+}
+
+static void
+any_text_is_stored_as_it_is(void **state)
+{
+    static const char *const subjects[] = {
+        "NULL", "null",  "{}",    "a,b", "a\"b", "a\\b", "a\\\"b", " a ", "ä\xf0\x9f\x90\x98",
+        "a\nb", "\\x00", "'; --", "\\"};
+    enum { N = sizeof subjects / sizeof subjects[0] };
+    struct sg_ref_row rows[N];
+    struct sg_ref_read reads[N];
+    int i;
+
+    (void)state;
+    for (i = 0; i < N; i++) {
+        rows[i] = ref(i, i, subjects[i], false);
+        reads[i] = (struct sg_ref_read){.realm = REALM, .bucket = i};
+        env_digest(reads[i].digest, i);
+    }
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, rows, N), 0);
+    assert_int_equal(ENV_CALL(&env, sg_store_get_refs, reads, N), 0);
+    for (i = 0; i < N; i++) {
+        assert_true(reads[i].found);
+        assert_string_equal(reads[i].subject, subjects[i]);
+    }
+}
+
+/* ---- sessions ---- */
+
+static void
+put_one(struct sg_session_row *row)
+{
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, row, 1), 0);
+}
+
+static struct sg_session_read
+get_one(int number, int bucket)
+{
+    struct sg_session_read read = {.realm = REALM, .bucket = bucket};
+
+    env_sid(read.sid, number);
+    assert_int_equal(ENV_CALL(&env, sg_store_get_sessions, &read, 1), 0);
+    return read;
+}
+
+static void
+assert_about(int64_t value, int64_t expected)
+{
+    if (value > expected || value < expected - 3000)
+        fail_msg("%lld is not about %lld", (long long)value, (long long)expected);
+}
+
+static void
+a_session_ends_at_the_later_of_two_words_but_never_past_its_limit(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+
+    (void)state;
+    r.exp_absolute_in_ms = 500000;
+    put_one(&r);
+    assert_true(r.live);
+    assert_int_equal(r.version, 1);
+    assert_about(r.expires_in_ms, 60000);
+    assert_about(r.absolute_in_ms, 500000);
+
+    r.exp_source_in_ms = -1; /* not said: stays */
+    r.exp_segue_in_ms = 200000;
+    put_one(&r);
+    assert_int_equal(r.version, 2);
+    assert_about(r.expires_in_ms, 200000);
+
+    r.exp_source_in_ms = 100000;
+    r.exp_segue_in_ms = 50000; /* only extends */
+    r.exp_absolute_in_ms = 900000;
+    put_one(&r);
+    assert_about(r.expires_in_ms, 200000);
+    assert_about(r.absolute_in_ms, 500000);
+
+    r.exp_source_in_ms = 700000;
+    put_one(&r);
+    assert_about(r.expires_in_ms, 500000);
+
+    r.exp_source_in_ms = 300000; /* the source's last word may shorten its own */
+    r.exp_segue_in_ms = INT64_MAX;
+    put_one(&r);
+    assert_about(r.expires_in_ms, 500000);
+}
+
+static void
+a_session_without_any_known_end_says_so(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+
+    (void)state;
+    r.exp_source_in_ms = -1;
+    put_one(&r);
+    assert_true(r.expires_in_ms == INT64_MAX);
+    assert_true(r.absolute_in_ms == INT64_MAX);
+}
+
+static void
+a_session_knows_whether_a_jwt_was_handed_over_before(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+    struct sg_session_read read;
+
+    (void)state;
+    put_one(&r);
+    assert_false(r.has_jwt);
+    r.jwt_until_in_ms = 300000;
+    put_one(&r);
+    assert_false(r.has_jwt);
+    r.jwt_until_in_ms = -1;
+    put_one(&r);
+    assert_true(r.has_jwt);
+    r.jwt_until_in_ms = 1000;
+    put_one(&r);
+    assert_true(r.has_jwt);
+    read = get_one(1, 5);
+    assert_true(read.found && read.has_jwt && !read.ended && !read.held);
+    sg_session_read_clear(&read);
+    assert_int_equal(
+        env_sql(&env, 0, "SELECT count(*) FROM segue.session WHERE jwt_until > now() + '200 s'"),
+        1);
+}
+
+static void
+a_session_is_read_as_it_was_written(void **state)
+{
+    struct sg_session_row r = env_session(3, 2500);
+    struct sg_subject_row u = {.realm = REALM,
+                               .bucket = 2500,
+                               .subject = "u3",
+                               .active = true,
+                               .roles = "{admin,\"a b\"}",
+                               .permissions = "{}",
+                               .source_version = 4};
+    struct sg_session_read read;
+    char record[5000];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof record; i++)
+        record[i] = (char)i;
+    r.record = sg_slice(record, sizeof record);
+    put_one(&r);
+    r.handle = r.record = sg_slice(NULL, 0); /* not given: kept */
+    r.client_id = "";
+    put_one(&r);
+    assert_int_equal(ENV_CALL(&env, sg_store_put_subjects, &u, 1), 0);
+    read = get_one(3, 2500);
+    assert_string_equal(read.subject, "u3");
+    assert_string_equal(read.client_id, "web");
+    assert_true(sg_slice_eq(sg_buf_slice(&read.handle), sg_str("handle")));
+    assert_true(sg_slice_eq(sg_buf_slice(&read.record), sg_slice(record, sizeof record)));
+    assert_true(read.has_store_digest);
+    assert_memory_equal(read.store_digest, r.store_digest, sizeof r.store_digest);
+    assert_true(sg_slice_eq(sg_buf_slice(&read.roles), sg_str("{admin,\"a b\"}")));
+    assert_int_equal(read.source_version, 4);
+    assert_int_equal(read.idle_ms, 60000);
+    assert_int_equal(read.version, 2);
+    assert_true(read.created_ms == r.created_ms);
+    sg_session_read_clear(&read);
+    read = get_one(4, 2500);
+    assert_false(read.found);
+    sg_session_read_clear(&read);
+}
+
+static void
+a_dirty_session_is_in_the_outbox_with_its_version(void **state)
+{
+    struct sg_session_row r[2] = {env_session(1, 5), env_session(1, 5)};
+
+    (void)state;
+    put_one(&r[0]);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.outbox"), 0);
+    r[0].mark_dirty = true; /* the other row of the same session does not take it back */
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, r, 2), 0);
+    assert_int_equal(r[0].version, 2);
+    assert_int_equal(r[1].version, 2);
+    assert_int_equal(env_sql(&env, 0, "SELECT version FROM segue.outbox"), 2);
+}
+
+static void
+a_hold_lasts_until_the_source_shows_the_session_again(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+    struct sg_hold_row h[2] = {{.realm = REALM, .bucket = 5}, {.realm = REALM, .bucket = 6}};
+    struct sg_session_read read;
+
+    (void)state;
+    env_sid(h[0].sid, 1);
+    env_sid(h[1].sid, 2);
+    put_one(&r);
+    assert_int_equal(ENV_CALL(&env, sg_store_hold_sessions, h, 2), 0);
+    assert_int_equal(h[1].held_for_ms, -1);
+    test_sleep_ms(30);
+    assert_int_equal(ENV_CALL(&env, sg_store_hold_sessions, h, 1), 0);
+    assert_in_range(h[0].held_for_ms, 30, 5000);
+    r.seen_in_source = false;
+    put_one(&r);
+    read = get_one(1, 5);
+    assert_true(read.held && read.held_for_ms >= 30);
+    sg_session_read_clear(&read);
+    r.seen_in_source = true;
+    put_one(&r);
+    read = get_one(1, 5);
+    assert_false(read.held);
+    sg_session_read_clear(&read);
+}
+
+static void
+an_end_is_told_once_and_mirrored_as_often_as_asked(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+    struct sg_end_row e = env_end(1, 5);
+    struct sg_session_read read;
+
+    (void)state;
+    put_one(&r);
+    e.mirror = true;
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), 0);
+    assert_true(e.changed);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.revocation"), 1);
+    assert_int_equal(env_sql(&env, 0, "SELECT version FROM segue.outbox"), 3);
+    e.reason = "app-logout";
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), 0);
+    assert_false(e.changed);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.revocation"), 1);
+    assert_int_equal(env_sql(&env, 0, "SELECT version FROM segue.outbox"), 4);
+    put_one(&r);
+    assert_false(r.live);
+    read = get_one(1, 5);
+    assert_true(read.found && read.ended);
+    assert_string_equal(read.end_reason, "logout");
+    sg_session_read_clear(&read);
+}
+
+static void
+an_end_that_comes_before_its_session_still_wins(void **state)
+{
+    struct sg_session_row r = env_session(1, 3000);
+    struct sg_end_row e = env_end(1, 3000);
+
+    (void)state;
+    e.mirror = true;
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), 0);
+    assert_true(e.changed);
+    assert_int_equal(env_sql(&env, 1, "SELECT count(*) FROM segue.revocation"), 1);
+    put_one(&r);
+    assert_false(r.live);
+    assert_int_equal(env_sql(&env, 1, "SELECT count(*) FROM segue.session WHERE ended_at IS NULL"),
+                     0);
+}
+
+static void
+ends_of_a_call_may_share_a_token_or_a_session(void **state)
+{
+    struct sg_end_row e[4] = {env_end(1, 5), env_end(1, 5), env_end(2, 5), env_end(3, 4000)};
+    struct sg_ref_row refs[2] = {ref(2, 5, "x", false), ref(3, 4000, "x", false)};
+
+    (void)state;
+    e[2].has_sid = false;
+    e[3].tombstone_ref = false;
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, e, 4), 0);
+    assert_true(e[0].changed && e[1].changed && !e[2].changed && e[3].changed);
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, refs, 2), 0);
+    assert_true(refs[0].ended);
+    assert_false(refs[1].ended);
+}
+
+/* Random histories over a few sessions, several operations under way at a time: once an end was
+ * answered, no put ever answers live again, and at the end the tables say the same. */
+static void
+no_order_of_puts_and_ends_brings_a_session_back(void **state)
+{
+    enum { SESSIONS = 6, ROUNDS = 120, AT_ONCE = 5 };
+    static struct sg_session_row puts[AT_ONCE][SESSIONS];
+    static struct sg_end_row ends[AT_ONCE][SESSIONS];
+    const char *given = getenv("SEGUE_TEST_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    bool ended[SESSIONS] = {false}, before[SESSIONS];
+    struct env_call calls[AT_ONCE];
+    int is_end[AT_ONCE], n[AT_ONCE], round, k, i, id;
+
+    (void)state;
+    print_message("# seed %u\n", seed);
+    for (round = 0; round < ROUNDS; round++) {
+        memcpy(before, ended, sizeof before);
+        for (k = 0; k < AT_ONCE; k++) {
+            is_end[k] = rand_r(&seed) % 40 == 0;
+            n[k] = 1 + rand_r(&seed) % SESSIONS;
+            for (i = 0; i < n[k]; i++) {
+                id = rand_r(&seed) % SESSIONS;
+                puts[k][i] = env_session(id, id * 700);
+                puts[k][i].mark_dirty = rand_r(&seed) % 2;
+                ends[k][i] = env_end(id, id * 700);
+                ends[k][i].mirror = rand_r(&seed) % 2;
+                if (is_end[k] && i > 0)
+                    n[k] = 1; /* else all would be over at once */
+            }
+            calls[k] = (struct env_call){0};
+            if (is_end[k])
+                sg_store_end_sessions(env.store, ends[k], n[k], env_deadline(10000), env_done,
+                                      &calls[k]);
+            else
+                sg_store_put_sessions(env.store, puts[k], n[k], env_deadline(10000), env_done,
+                                      &calls[k]);
+        }
+        for (k = 0; k < AT_ONCE; k++)
+            if (!calls[k].done)
+                assert_int_equal(env_wait(&env, &calls[k]), 0);
+        for (k = 0; k < AT_ONCE; k++) {
+            assert_int_equal(calls[k].rc, 0);
+            for (i = 0; i < n[k]; i++) {
+                memcpy(&id, is_end[k] ? ends[k][i].sid : puts[k][i].sid, sizeof id);
+                if (is_end[k])
+                    ended[id] = true;
+                else if (before[id])
+                    assert_false(puts[k][i].live);
+            }
+        }
+    }
+    for (id = 0; id < SESSIONS; id++) {
+        assert_int_equal(
+            env_sql(&env, id * 700 / 2048,
+                    "SELECT count(*) FROM segue.session WHERE bucket = %d AND ended_at "
+                    "IS NOT NULL",
+                    id * 700),
+            ended[id]);
+        assert_int_equal(env_sql(&env, id * 700 / 2048,
+                                 "SELECT count(*) FROM segue.revocation WHERE bucket = %d",
+                                 id * 700),
+                         ended[id]);
+    }
+}
+
+/* ---- subjects ---- */
+
+static struct sg_subject_row
+subject(const char *name, int64_t version)
+{
+    return (struct sg_subject_row){.realm = REALM,
+                                   .bucket = 5,
+                                   .subject = name,
+                                   .active = true,
+                                   .roles = "{user}",
+                                   .permissions = "{}",
+                                   .source_version = version};
+}
+
+static void
+put_one_subject(struct sg_subject_row *row)
+{
+    assert_int_equal(ENV_CALL(&env, sg_store_put_subjects, row, 1), 0);
+}
+
+static long
+feed_rows(void)
+{
+    return env_sql(&env, 0, "SELECT count(*) FROM segue.revocation WHERE kind = 'subject'");
+}
+
+static void
+an_older_reading_of_an_identity_changes_nothing(void **state)
+{
+    struct sg_subject_row u = subject("u1", 5);
+    struct sg_session_row s = env_session(1, 5);
+
+    (void)state;
+    put_one(&s);
+    assert_int_equal(s.source_version, -1);
+    put_one_subject(&u);
+    assert_int_equal(u.stored_version, 5);
+    assert_int_equal(feed_rows(), 1);
+    u.source_version = 4;
+    u.roles = "{admin}";
+    u.active = false;
+    put_one_subject(&u);
+    assert_int_equal(u.stored_version, 5);
+    assert_false(u.banned);
+    assert_int_equal(u.epoch, 0);
+    assert_int_equal(feed_rows(), 1);
+    u.source_version = 6;
+    u.active = true;
+    put_one_subject(&u);
+    assert_int_equal(u.stored_version, 6);
+    assert_int_equal(feed_rows(), 2);
+    u.source_version = 7; /* the same identity: only the version moves on */
+    put_one_subject(&u);
+    assert_int_equal(u.stored_version, 7);
+    assert_int_equal(feed_rows(), 2);
+    put_one(&s);
+    assert_int_equal(s.source_version, 7);
+}
+
+static void
+a_ban_raises_the_epoch_once_and_is_lifted_by_a_newer_reading(void **state)
+{
+    struct sg_subject_row u = subject("u1", 5);
+    struct sg_session_row s = env_session(1, 5);
+
+    (void)state;
+    put_one_subject(&u);
+    u.active = false;
+    u.source_version = 6;
+    put_one_subject(&u);
+    assert_true(u.banned);
+    assert_int_equal(u.epoch, 1);
+    put_one_subject(&u);
+    assert_int_equal(u.epoch, 1);
+    assert_int_equal(feed_rows(), 1);
+    put_one(&s);
+    assert_true(s.banned);
+    assert_int_equal(s.epoch, 1);
+    u.active = true;
+    u.source_version = 7;
+    put_one_subject(&u);
+    assert_false(u.banned);
+    assert_int_equal(u.epoch, 1);
+    u.raise_epoch = true;
+    u.source_version = -1;
+    u.active = false; /* of an old reading: only the epoch counts */
+    put_one_subject(&u);
+    assert_false(u.banned);
+    assert_int_equal(u.epoch, 2);
+    assert_int_equal(feed_rows(), 3);
+}
+
+static void
+prewarming_subjects_without_sessions_fills_no_feed(void **state)
+{
+    struct sg_subject_row u[3] = {subject("u1", 1), subject("u2", 1), subject("u3", 1)};
+
+    (void)state;
+    u[2].active = false;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_subjects, u, 3), 0);
+    assert_int_equal(feed_rows(), 1); /* the banned one */
+    assert_int_equal(u[2].epoch, 1);
+    u[0].roles = "{admin}";
+    u[0].source_version = 2;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_subjects, u, 1), 0);
+    assert_int_equal(feed_rows(), 2);
+}
+
+/* ---- bounds and failures ---- */
+
+static void
+an_operation_without_rows_is_done_from_the_loop(void **state)
+{
+    struct sg_session_row r = env_session(1, 5);
+
+    (void)state;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &r, 0), 0);
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, NULL, 0), 0);
+}
+
+static void
+what_is_out_of_bounds_is_refused_with_its_bound(void **state)
+{
+    static struct sg_ref_row rows[SG_STORE_ROWS_MAX + 1];
+    char name[SG_STORE_ROWS_MAX];
+    struct sg_session_row s = env_session(1, 5);
+    int i;
+
+    (void)state;
+    for (i = 0; i <= SG_STORE_ROWS_MAX; i++)
+        rows[i] = ref(i, 1, "x", false);
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, rows, SG_STORE_ROWS_MAX + 1), -1);
+    assert_int_equal(env.err.code, SG_E_LIMIT);
+    rows[0].bucket = SG_BUCKETS;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, rows, 1), -1);
+    assert_int_equal(env.err.code, SG_E_INVALID);
+    memset(name, 'n', sizeof name);
+    name[201] = '\0';
+    s.subject = name;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), -1);
+    assert_int_equal(env.err.code, SG_E_INVALID);
+    name[200] = '\0';
+    put_one(&s);
+}
+
+static void
+rows_too_large_for_one_call_are_refused(void **state)
+{
+    size_t bytes = 20u << 20;
+    char *record = calloc(1, bytes);
+    struct sg_session_row s = env_session(1, 5);
+
+    (void)state;
+    s.record = sg_slice(record, bytes);
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), -1);
+    assert_int_equal(env.err.code, SG_E_LIMIT);
+    free(record);
+}
+
+static void
+a_bucket_that_is_not_owned_refuses_every_kind_of_write(void **state)
+{
+    struct sg_session_row s[2] = {env_session(1, 5), env_session(2, 4000)};
+    struct sg_ref_row r = ref(1, 5, "x", false);
+    struct sg_end_row e = env_end(1, 5);
+    struct sg_subject_row u = subject("u1", 1);
+    struct sg_hold_row h = {.realm = REALM, .bucket = 5};
+    struct sg_outbox_row o = {.bucket = 5};
+
+    (void)state;
+    env_sql(&env, 0, "UPDATE segue.bucket_owner SET owned = false WHERE bucket = 5");
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, s, 2), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_true(env.err.retryable);
+    assert_true(s[1].live); /* the other shard's rows are stored */
+    assert_int_equal(ENV_CALL(&env, sg_store_put_refs, &r, 1), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_int_equal(ENV_CALL(&env, sg_store_put_subjects, &u, 1), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_int_equal(ENV_CALL(&env, sg_store_hold_sessions, &h, 1), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_int_equal(ENV_CALL(&env, sg_store_outbox_done, 0, REALM, &o, 1), -1);
+    assert_int_equal(env.err.code, SG_E_NOT_OWNER);
+    assert_int_equal(env_sql(&env, 0,
+                             "SELECT (SELECT count(*) FROM segue.session) + (SELECT count(*) FROM "
+                             "segue.token_ref) + (SELECT count(*) FROM segue.subject) + "
+                             "(SELECT count(*) FROM segue.revocation)"),
+                     0);
+}
+
+static int
+check_versions(void)
+{
+    struct env_call call = {0};
+
+    sg_store_check_versions(env.store, env_deadline(10000), env_done, &call);
+    return env_wait(&env, &call);
+}
+
+static void
+a_shard_with_another_schema_or_another_place_is_named(void **state)
+{
+    uint8_t map[SG_BUCKETS];
+    int i;
+
+    (void)state;
+    assert_int_equal(check_versions(), 0);
+    env_sql(&env, 1, "UPDATE segue.schema_version SET version = 99");
+    assert_int_equal(check_versions(), -1);
+    assert_string_equal(env.err.text,
+                        "shard 1 has schema 99, this binary needs 1: run a newer segue");
+    env_sql(&env, 1, "UPDATE segue.schema_version SET version = 1");
+    env_sql(&env, 1, "ALTER TABLE segue.schema_version RENAME TO away");
+    assert_int_equal(check_versions(), -1);
+    assert_string_equal(env.err.text, "shard 1 has schema 0, this binary needs 1: run segue init");
+    env_sql(&env, 1, "ALTER TABLE segue.away RENAME TO schema_version");
+    for (i = 0; i < SG_BUCKETS; i++)
+        map[i] = (uint8_t)(1 - sg_shard_initial(i, 2));
+    sg_shards_set_map(env.shards, map);
+    assert_int_equal(check_versions(), -1);
+    assert_non_null(strstr(env.err.text, "order of the shards"));
+    for (i = 0; i < SG_BUCKETS; i++)
+        map[i] = (uint8_t)sg_shard_initial(i, 2);
+    sg_shards_set_map(env.shards, map);
+    assert_int_equal(check_versions(), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(another_subject_in_place_is_a_new_generation_and_the_old_one_is_told,
+                               reset),
+        cmocka_unit_test_setup(an_ended_ref_is_refused_unless_the_store_reuses_keys, reset),
+        cmocka_unit_test_setup(a_tombstone_is_laid_for_a_token_that_was_never_seen, reset),
+        cmocka_unit_test_setup(
+            two_thousand_rows_with_duplicates_go_to_both_shards_and_every_row_is_answered, reset),
+        cmocka_unit_test_setup(any_text_is_stored_as_it_is, reset),
+        cmocka_unit_test_setup(a_session_ends_at_the_later_of_two_words_but_never_past_its_limit,
+                               reset),
+        cmocka_unit_test_setup(a_session_without_any_known_end_says_so, reset),
+        cmocka_unit_test_setup(a_session_knows_whether_a_jwt_was_handed_over_before, reset),
+        cmocka_unit_test_setup(a_session_is_read_as_it_was_written, reset),
+        cmocka_unit_test_setup(a_dirty_session_is_in_the_outbox_with_its_version, reset),
+        cmocka_unit_test_setup(a_hold_lasts_until_the_source_shows_the_session_again, reset),
+        cmocka_unit_test_setup(an_end_is_told_once_and_mirrored_as_often_as_asked, reset),
+        cmocka_unit_test_setup(an_end_that_comes_before_its_session_still_wins, reset),
+        cmocka_unit_test_setup(ends_of_a_call_may_share_a_token_or_a_session, reset),
+        cmocka_unit_test_setup(no_order_of_puts_and_ends_brings_a_session_back, reset),
+        cmocka_unit_test_setup(an_older_reading_of_an_identity_changes_nothing, reset),
+        cmocka_unit_test_setup(a_ban_raises_the_epoch_once_and_is_lifted_by_a_newer_reading, reset),
+        cmocka_unit_test_setup(prewarming_subjects_without_sessions_fills_no_feed, reset),
+        cmocka_unit_test_setup(an_operation_without_rows_is_done_from_the_loop, reset),
+        cmocka_unit_test_setup(what_is_out_of_bounds_is_refused_with_its_bound, reset),
+        cmocka_unit_test_setup(rows_too_large_for_one_call_are_refused, reset),
+        cmocka_unit_test_setup(a_bucket_that_is_not_owned_refuses_every_kind_of_write, reset),
+        cmocka_unit_test_setup(a_shard_with_another_schema_or_another_place_is_named, reset),
+    };
+
+    return cmocka_run_group_tests_name("store", tests, start, stop);
+}

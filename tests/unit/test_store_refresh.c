@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "store_env.h"
+
+#include <libpq-fe.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka.h wants the above first */
+#include <cmocka.h>
+
+/* Refresh tokens (rule 10). The session is number 1 in bucket 5; tokens are digests 100, 101, … */
+static struct store_env env;
+
+static int
+reset(void **state)
+{
+    (void)state;
+    env_reset(&env);
+    return 0;
+}
+
+static int
+start(void **state)
+{
+    (void)state;
+    env_start(&env);
+    return 0;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    env_stop(&env);
+    return 0;
+}
+
+static int
+put_token(int number, int64_t expires_in_ms)
+{
+    struct sg_refresh_new t = {.realm = REALM,
+                               .bucket = 5,
+                               .client_id = "web",
+                               .audience = "https://app.example.org",
+                               .expires_in_ms = expires_in_ms};
+    struct env_call call = {0};
+
+    env_digest(t.digest, number);
+    env_sid(t.sid, 1);
+    env_sid(t.chain, 77);
+    sg_store_put_refresh(env.store, &t, env_deadline(5000), env_done, &call);
+    return env_wait(&env, &call);
+}
+
+static void
+put_session(int64_t absolute_in_ms)
+{
+    struct sg_session_row s = env_session(1, 5);
+
+    s.exp_absolute_in_ms = absolute_in_ms;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), 0);
+}
+
+static struct sg_rotate
+use(int number, int next, const char *sealed)
+{
+    struct sg_rotate r = {.realm = REALM,
+                          .bucket = 5,
+                          .client_id = "web",
+                          .next_sealed = sg_str(sealed),
+                          .grace_ms = 10000,
+                          .lifetime_ms = 60000};
+
+    env_digest(r.digest, number);
+    env_digest(r.next_digest, next);
+    return r;
+}
+
+static enum sg_rotation
+rotate(struct sg_rotate *r)
+{
+    struct env_call call = {0};
+
+    sg_buf_free(&r->successor_sealed);
+    sg_store_rotate(env.store, r, env_deadline(5000), env_done, &call);
+    assert_int_equal(env_wait(&env, &call), 0);
+    return r->outcome;
+}
+
+static enum sg_rotation
+rotate_once(int number, int next, int64_t grace_ms)
+{
+    struct sg_rotate r = use(number, next, "sealed");
+    enum sg_rotation outcome;
+
+    r.grace_ms = grace_ms;
+    outcome = rotate(&r);
+    sg_buf_free(&r.successor_sealed);
+    return outcome;
+}
+
+static void
+a_retry_within_the_grace_gets_the_same_successor(void **state)
+{
+    struct sg_rotate first = use(100, 101, "one"), second = use(100, 102, "two");
+    uint8_t digest[SG_DIGEST_BYTES], sid[SG_SID_BYTES];
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    assert_int_equal(put_token(100, 60000), 0); /* again: no harm */
+    assert_int_equal(rotate(&first), SG_ROTATED);
+    assert_int_equal(rotate(&second), SG_ROTATED_GRACE);
+    env_digest(digest, 101);
+    env_sid(sid, 1);
+    assert_memory_equal(first.successor_digest, digest, sizeof digest);
+    assert_memory_equal(second.successor_digest, digest, sizeof digest);
+    assert_memory_equal(second.sid, sid, sizeof sid);
+    assert_string_equal(second.audience, "https://app.example.org");
+    assert_true(sg_slice_eq(sg_buf_slice(&second.successor_sealed), sg_str("one")));
+    assert_int_equal(rotate_once(101, 103, 10000), SG_ROTATED);
+    sg_buf_free(&first.successor_sealed);
+    sg_buf_free(&second.successor_sealed);
+}
+
+static void
+a_use_after_the_grace_ends_the_chain(void **state)
+{
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    assert_int_equal(rotate_once(100, 101, 0), SG_ROTATED);
+    test_sleep_ms(5);
+    assert_int_equal(rotate_once(100, 102, 0), SG_ROTATE_REUSED);
+    assert_int_equal(rotate_once(101, 103, 0), SG_ROTATE_ENDED);
+    assert_int_equal(rotate_once(100, 104, 10000), SG_ROTATE_ENDED);
+}
+
+static void
+the_grace_is_counted(void **state)
+{
+    int i;
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATED);
+    for (i = 0; i < 20; i++)
+        assert_int_equal(rotate_once(100, 200 + i, 10000), SG_ROTATED_GRACE);
+    assert_int_equal(rotate_once(100, 300, 10000), SG_ROTATE_REUSED);
+}
+
+static void
+a_token_of_another_client_or_nobody_is_unknown(void **state)
+{
+    struct sg_rotate r = use(100, 101, "x");
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    r.client_id = "api";
+    assert_int_equal(rotate(&r), SG_ROTATE_UNKNOWN);
+    assert_int_equal(rotate_once(999, 101, 0), SG_ROTATE_UNKNOWN);
+    assert_int_equal(rotate_once(100, 101, 0), SG_ROTATED); /* unharmed */
+    sg_buf_free(&r.successor_sealed);
+}
+
+static void
+an_expired_token_is_refused(void **state)
+{
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 1), 0);
+    test_sleep_ms(10);
+    assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATE_EXPIRED);
+}
+
+static void
+no_token_outlives_its_session(void **state)
+{
+    struct sg_end_row e = env_end(1, 5);
+
+    (void)state;
+    put_session(30000);
+    assert_int_equal(put_token(100, 60000), 0);
+    assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATED);
+    assert_int_equal(
+        env_sql(&env, 0,
+                "SELECT count(*) FROM segue.refresh_token AS t JOIN segue.session AS s "
+                "USING (realm, bucket, sid) WHERE t.expires_at <= s.exp_absolute"),
+        2);
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), 0);
+    assert_int_equal(rotate_once(101, 102, 10000), SG_ROTATE_ENDED);
+    assert_int_equal(put_token(110, 60000), -1);
+    assert_int_equal(env.err.code, SG_E_DENIED);
+}
+
+/* Its idle time may be over only as far as is known here. */
+static void
+a_session_idle_for_too_long_does_not_cost_the_token(void **state)
+{
+    struct sg_session_row s = env_session(1, 5);
+
+    (void)state;
+    s.exp_source_in_ms = 1;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), 0);
+    assert_int_equal(put_token(100, 60000), 0);
+    test_sleep_ms(10);
+    assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATED);
+}
+
+static void
+a_token_tells_its_client_its_session(void **state)
+{
+    struct sg_refresh_read read = {.realm = REALM, .bucket = 5, .client_id = "web"};
+    struct env_call call = {0}, again = {0};
+    uint8_t sid[SG_SID_BYTES];
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    env_digest(read.digest, 100);
+    sg_store_get_refresh(env.store, &read, env_deadline(5000), env_done, &call);
+    assert_int_equal(env_wait(&env, &call), 0);
+    env_sid(sid, 1);
+    assert_true(read.found);
+    assert_memory_equal(read.sid, sid, sizeof sid);
+    read.client_id = "api";
+    sg_store_get_refresh(env.store, &read, env_deadline(5000), env_done, &again);
+    assert_int_equal(env_wait(&env, &again), 0);
+    assert_false(read.found);
+}
+
+static void
+any_number_of_uses_at_once_agree_on_one_successor(void **state)
+{
+    enum { N = 20 };
+    struct sg_rotate r[N];
+    struct env_call calls[N] = {0};
+    char sealed[N][16];
+    int i, rotated = 0, winner = -1;
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    for (i = 0; i < N; i++) {
+        snprintf(sealed[i], sizeof sealed[i], "sealed %d", i);
+        r[i] = use(100, 200 + i, sealed[i]);
+        sg_store_rotate(env.store, &r[i], env_deadline(10000), env_done, &calls[i]);
+    }
+    for (i = 0; i < N; i++) {
+        if (!calls[i].done)
+            env_wait(&env, &calls[i]);
+        assert_int_equal(calls[i].rc, 0);
+        if (r[i].outcome == SG_ROTATED) {
+            rotated++;
+            winner = i;
+        } else {
+            assert_int_equal(r[i].outcome, SG_ROTATED_GRACE);
+        }
+    }
+    assert_int_equal(rotated, 1);
+    for (i = 0; i < N; i++) {
+        assert_memory_equal(r[i].successor_digest, r[winner].next_digest, SG_DIGEST_BYTES);
+        assert_true(sg_slice_eq(sg_buf_slice(&r[i].successor_sealed), sg_str(sealed[winner])));
+        sg_buf_free(&r[i].successor_sealed);
+    }
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.refresh_token"), 2);
+}
+
+/* An end and uses at once, many times: whoever wins, no current token is left of an ended session.
+ */
+static void
+an_end_racing_uses_leaves_no_token(void **state)
+{
+    enum { N = 6, ROUNDS = 15 };
+    struct sg_end_row e = env_end(1, 5);
+    struct sg_rotate r[N];
+    struct env_call calls[N + 1];
+    int i, round;
+
+    (void)state;
+    for (round = 0; round < ROUNDS; round++) {
+        env_sql(&env, 0, "TRUNCATE segue.session, segue.refresh_token");
+        put_session(0);
+        assert_int_equal(put_token(100, 60000), 0);
+        memset(calls, 0, sizeof calls);
+        for (i = 0; i < N; i++) {
+            if (i == round % N)
+                sg_store_end_sessions(env.store, &e, 1, env_deadline(10000), env_done, &calls[N]);
+            r[i] = use(100, 200 + i, "x");
+            sg_store_rotate(env.store, &r[i], env_deadline(10000), env_done, &calls[i]);
+        }
+        for (i = 0; i <= N; i++) {
+            if (!calls[i].done)
+                env_wait(&env, &calls[i]);
+            assert_int_equal(calls[i].rc, 0);
+        }
+        for (i = 0; i < N; i++)
+            sg_buf_free(&r[i].successor_sealed);
+        assert_int_equal(
+            env_sql(&env, 0, "SELECT count(*) FROM segue.refresh_token WHERE state <> 'ended'"), 0);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_retry_within_the_grace_gets_the_same_successor, reset),
+        cmocka_unit_test_setup(a_use_after_the_grace_ends_the_chain, reset),
+        cmocka_unit_test_setup(the_grace_is_counted, reset),
+        cmocka_unit_test_setup(a_token_of_another_client_or_nobody_is_unknown, reset),
+        cmocka_unit_test_setup(an_expired_token_is_refused, reset),
+        cmocka_unit_test_setup(no_token_outlives_its_session, reset),
+        cmocka_unit_test_setup(a_session_idle_for_too_long_does_not_cost_the_token, reset),
+        cmocka_unit_test_setup(a_token_tells_its_client_its_session, reset),
+        cmocka_unit_test_setup(any_number_of_uses_at_once_agree_on_one_successor, reset),
+        cmocka_unit_test_setup(an_end_racing_uses_leaves_no_token, reset),
+    };
+
+    return cmocka_run_group_tests_name("store_refresh", tests, start, stop);
+}
