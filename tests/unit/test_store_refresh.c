@@ -197,18 +197,25 @@ no_token_outlives_its_session(void **state)
     assert_int_equal(env.err.code, SG_E_DENIED);
 }
 
-/* Its idle time may be over only as far as is known here. */
 static void
-a_session_idle_for_too_long_does_not_cost_the_token(void **state)
+a_session_idle_for_too_long_is_told_apart_and_loses_nothing(void **state)
 {
     struct sg_session_row s = env_session(1, 5);
+    struct sg_rotate r = use(100, 101, "x");
+    uint8_t sid[SG_SID_BYTES];
 
     (void)state;
     s.exp_source_in_ms = 1;
     assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), 0);
     assert_int_equal(put_token(100, 60000), 0);
     test_sleep_ms(10);
-    assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATED);
+    assert_int_equal(rotate(&r), SG_ROTATE_LAPSED);
+    env_sid(sid, 1);
+    assert_memory_equal(r.sid, sid, sizeof sid);
+    s.exp_source_in_ms = 60000; /* the source says that it lives */
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), 0);
+    assert_int_equal(rotate(&r), SG_ROTATED);
+    sg_buf_free(&r.successor_sealed);
 }
 
 static void
@@ -315,7 +322,7 @@ main(void)
         cmocka_unit_test_setup(a_token_of_another_client_or_nobody_is_unknown, reset),
         cmocka_unit_test_setup(an_expired_token_is_refused, reset),
         cmocka_unit_test_setup(no_token_outlives_its_session, reset),
-        cmocka_unit_test_setup(a_session_idle_for_too_long_does_not_cost_the_token, reset),
+        cmocka_unit_test_setup(a_session_idle_for_too_long_is_told_apart_and_loses_nothing, reset),
         cmocka_unit_test_setup(a_token_tells_its_client_its_session, reset),
         cmocka_unit_test_setup(any_number_of_uses_at_once_agree_on_one_successor, reset),
         cmocka_unit_test_setup(an_end_racing_uses_leaves_no_token, reset),
