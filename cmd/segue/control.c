@@ -1,90 +1,187 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int
-control_connect(const char *conninfo, const char *name, PGconn **out, struct sg_err *err)
+/* The server's or libpq's text without its line ends. */
+static int
+fail_with(struct control_db *db, enum sg_code code, const char *text, struct sg_err *err)
 {
-    const char *const keys[] = {"dbname", "connect_timeout", "application_name", NULL};
-    const char *const values[] = {conninfo, "5", "segue", NULL};
-    PGconn *conn = PQconnectdbParams(keys, values, 1);
+    char line[300];
+    size_t i;
 
-    if (PQstatus(conn) != CONNECTION_OK) {
-        char *text = PQerrorMessage(conn);
+    snprintf(line, sizeof line, "%s", text != NULL ? text : "");
+    for (i = strlen(line); i > 0 && line[i - 1] == '\n'; i--)
+        line[i - 1] = '\0';
+    for (i = 0; line[i] != '\0'; i++)
+        if (line[i] == '\n')
+            line[i] = ' ';
+    return sg_fail(err, code, db->name, "%s", line);
+}
 
-        text[strcspn(text, "\n")] = '\0';
-        sg_fail(err, SG_E_UNAVAILABLE, name, "%s", text);
-        PQfinish(conn);
-        return -1;
-    }
-    *out = conn;
-    return 0;
+static void
+ignore_notice(void *ctx, const char *text)
+{
+    (void)ctx;
+    (void)text;
 }
 
 int
-control_query(PGconn *conn, const char *name, PGresult **out, struct sg_err *err, const char *sql,
-              int n_params, const char *const *params)
+control_open(struct control_db *db, const char *conninfo, const char *name, struct sg_err *err)
 {
-    PGresult *r = PQexecParams(conn, sql, n_params, NULL, params, NULL, NULL, 0);
-    ExecStatusType status = PQresultStatus(r);
+    PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+    char timeout[16];
+    /* What comes later wins, so the connection string may name its own timeout. */
+    const char *keys[] = {"connect_timeout", "dbname", "application_name", "client_encoding", NULL};
+    const char *values[] = {timeout, conninfo, "segue", "UTF8", NULL};
 
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-        const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-        const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-        bool no_schema =
-            state != NULL && (strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0);
-
-        sg_fail(err, status == PGRES_FATAL_ERROR && text == NULL ? SG_E_UNAVAILABLE : SG_E_INTERNAL,
-                name, "%s%s", text != NULL ? text : "the connection was lost",
-                no_schema ? ": run `segue init` first" : "");
-        PQclear(r);
+    *db = (struct control_db){0};
+    snprintf(db->name, sizeof db->name, "%s", name);
+    /* libpq would show the string, with its password, when it is malformed. */
+    if (parsed == NULL)
+        return sg_fail(err, SG_E_INVALID, db->name, "not a PostgreSQL connection string");
+    PQconninfoFree(parsed);
+    snprintf(timeout, sizeof timeout, "%d", CONTROL_CONNECT_TIMEOUT_S);
+    db->conn = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(db->conn) != CONNECTION_OK) {
+        fail_with(db, SG_E_UNAVAILABLE, PQerrorMessage(db->conn), err);
+        control_close(db);
         return -1;
     }
-    *out = r;
-    return 0;
-}
-
-int
-control_exec(PGconn *conn, const char *name, struct sg_err *err, const char *sql, int n_params,
-             const char *const *params)
-{
-    PGresult *r;
-
-    if (control_query(conn, name, &r, err, sql, n_params, params) != 0)
-        return -1;
-    PQclear(r);
+    PQsetNoticeProcessor(db->conn, ignore_notice, NULL);
     return 0;
 }
 
 void
-control_actor(char out[128])
+control_close(struct control_db *db)
 {
-    const char *user = getenv("SUDO_USER");
-    const struct passwd *pw = getpwuid(getuid());
-    char host[64] = "";
+    PQfinish(db->conn);
+    db->conn = NULL;
+}
 
-    if (user == NULL || *user == '\0')
-        user = pw != NULL ? pw->pw_name : "unknown";
-    gethostname(host, sizeof host - 1);
-    snprintf(out, 128, "%.60s@%s", user, host);
+static int
+check(struct control_db *db, PGresult *r, struct sg_err *err)
+{
+    ExecStatusType status = PQresultStatus(r);
+    const char *state, *text;
+    enum sg_code code = SG_E_INTERNAL;
+
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+        return 0;
+    state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (PQstatus(db->conn) != CONNECTION_OK)
+        code = SG_E_UNAVAILABLE;
+    else if (state != NULL && (strcmp(state, "23505") == 0 || strncmp(state, "40", 2) == 0))
+        code = SG_E_CONFLICT;
+    return fail_with(db, code, text != NULL ? text : PQerrorMessage(db->conn), err);
 }
 
 int
-control_realm(const struct sg_config *config, const char *name, const struct sg_realm_config **out,
-              struct sg_err *err)
+control_run(struct control_db *db, PGresult **out, struct sg_err *err, const char *sql, int n,
+            const char *const *params)
 {
-    const struct sg_realm_config *r = sg_config_realm(config, name);
+    PGresult *r = PQexecParams(db->conn, sql, n, NULL, params, NULL, NULL, 0);
+    int rc = check(db, r, err);
 
-    if (name == NULL && config->n_realms > 1)
-        return sg_fail(err, SG_E_INVALID, config->path,
-                       "there are %d realms: name one with --realm", config->n_realms);
-    if (r == NULL)
-        return sg_fail(err, SG_E_NOT_FOUND, config->path, "there is no realm '%.60s'", name);
-    *out = r;
+    if (rc == 0 && out != NULL)
+        *out = r;
+    else
+        PQclear(r);
+    return rc;
+}
+
+int
+control_number(struct control_db *db, int64_t fallback, int64_t *out, struct sg_err *err,
+               const char *sql, int n, const char *const *params)
+{
+    PGresult *r;
+
+    if (control_run(db, &r, err, sql, n, params) != 0)
+        return -1;
+    *out = PQntuples(r) > 0 && !PQgetisnull(r, 0, 0) ? strtoll(PQgetvalue(r, 0, 0), NULL, 10)
+                                                     : fallback;
+    PQclear(r);
     return 0;
+}
+
+int
+control_script(struct control_db *db, struct sg_slice sql, struct sg_err *err)
+{
+    PGresult *r = PQexec(db->conn, sql.ptr);
+    int rc = check(db, r, err);
+
+    PQclear(r);
+    return rc;
+}
+
+int
+control_begin(struct control_db *db, struct sg_err *err)
+{
+    return control_run(db, NULL, err, "BEGIN", 0, NULL);
+}
+
+int
+control_commit(struct control_db *db, struct sg_err *err)
+{
+    return control_run(db, NULL, err, "COMMIT", 0, NULL);
+}
+
+void
+control_rollback(struct control_db *db)
+{
+    PQclear(PQexec(db->conn, "ROLLBACK"));
+}
+
+int
+control_version(struct control_db *db, const struct sg_schema *schema, int *out, struct sg_err *err)
+{
+    const char *const table[] = {schema->table};
+    int64_t there, version = 0;
+    char sql[128];
+
+    if (control_number(db, 0, &there, err, "SELECT (to_regclass($1) IS NOT NULL)::int", 1, table) !=
+        0)
+        return -1;
+    snprintf(sql, sizeof sql, "SELECT max(version) FROM %s", schema->table);
+    if (there && control_number(db, 0, &version, err, sql, 0, NULL) != 0)
+        return -1;
+    if (version > schema->version)
+        return sg_fail(
+            err, SG_E_INVALID, db->name,
+            "its %s schema has version %d, this binary knows up to %d: run a newer segue",
+            schema->name, (int)version, schema->version);
+    *out = (int)version;
+    return 0;
+}
+
+void
+control_actor(char *out, size_t cap)
+{
+    const char *name = getenv("SUDO_USER");
+
+    if (name == NULL || name[0] == '\0')
+        name = getenv("USER");
+    if (name == NULL || name[0] == '\0')
+        snprintf(out, cap, "uid %ld", (long)getuid());
+    else
+        snprintf(out, cap, "%s", name);
+}
+
+int
+control_journal(struct control_db *db, const struct control_entry *entry, struct sg_err *err)
+{
+    char actor[65];
+    const char *const params[] = {entry->realm,  actor,
+                                  entry->action, entry->why != NULL ? entry->why : "",
+                                  entry->from,   entry->to};
+
+    control_actor(actor, sizeof actor);
+    return control_run(db, NULL, err,
+                       "INSERT INTO segue_control.journal (realm, actor, action, why, from_state, "
+                       "to_state) VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)",
+                       6, params);
 }

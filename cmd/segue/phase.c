@@ -31,12 +31,13 @@ parse_percent(const char *text, int *out)
 }
 
 static bool
-one_row_says(PGconn *conn, const char *sql, const char *realm, bool *out, struct sg_err *err)
+one_row_says(struct control_db *db, const char *sql, const char *realm, bool *out,
+             struct sg_err *err)
 {
     const char *params[] = {realm};
     PGresult *r;
 
-    if (control_query(conn, "control", &r, err, sql, 1, params) != 0)
+    if (control_run(db, &r, err, sql, 1, params) != 0)
         return false;
     *out = PQntuples(r) > 0 && PQgetvalue(r, 0, 0)[0] == 't';
     PQclear(r);
@@ -45,19 +46,19 @@ one_row_says(PGconn *conn, const char *sql, const char *realm, bool *out, struct
 
 /* The table's last column: what is needed before a phase is entered. */
 static int
-check_ready(PGconn *conn, const char *realm, enum sg_phase to, struct sg_err *err)
+check_ready(struct control_db *db, const char *realm, enum sg_phase to, struct sg_err *err)
 {
     bool transferred, proven, key;
 
-    if (!one_row_says(conn,
+    if (!one_row_says(db,
                       "SELECT bool_or(snapshot_at IS NOT NULL) FROM segue_control.transfer_job "
                       "WHERE realm = $1",
                       realm, &transferred, err) ||
-        !one_row_says(conn,
+        !one_row_says(db,
                       "SELECT proven AND changed_at IS NOT NULL FROM segue_control.continuity "
                       "WHERE realm = $1",
                       realm, &proven, err) ||
-        !one_row_says(conn,
+        !one_row_says(db,
                       "SELECT count(*) = 1 FROM segue_control.signing_key "
                       "WHERE realm = $1 AND state = 'active'",
                       realm, &key, err))
@@ -79,13 +80,14 @@ check_ready(PGconn *conn, const char *realm, enum sg_phase to, struct sg_err *er
 }
 
 static int
-check(const struct sg_policy *now, const struct policy_change *c, PGconn *conn, struct sg_err *err)
+check(const struct sg_policy *now, const struct policy_change *c, struct control_db *db,
+      struct sg_err *err)
 {
     enum sg_phase to = c->phase >= 0 ? (enum sg_phase)c->phase : now->phase;
 
     if (c->phase >= 0 && sg_phase_check_step(now->phase, to, err) != 0)
         return -1;
-    if (to > now->phase && check_ready(conn, c->realm, to, err) != 0)
+    if (to > now->phase && check_ready(db, c->realm, to, err) != 0)
         return -1;
     return 0;
 }
@@ -161,7 +163,7 @@ run(const struct cli_usage *usage, const struct phase_options *o, const char *ph
     enum sg_phase to = SG_OBSERVE;
     char cohorts[512];
     struct sg_err err;
-    PGconn *conn;
+    struct control_db db;
     int instances = 0, rc;
 
     if (phase != NULL && sg_phase_parse(sg_str(phase), &to, &err) != 0)
@@ -189,12 +191,12 @@ run(const struct cli_usage *usage, const struct phase_options *o, const char *ph
         sg_config_free(config);
         return rc;
     }
-    if (control_connect(config->control, "control", &conn, &err) != 0) {
+    if (control_open(&db, config->control, "control", &err) != 0) {
         sg_config_free(config);
         return cli_fail(usage, &err);
     }
     if (phase == NULL && o->percent == NULL && o->cohort == NULL) {
-        rc = policy_read(conn, c.realm, &c.after, &err);
+        rc = policy_read(&db, c.realm, &c.after, &err);
         c.before = c.after;
         if (rc == 0 && o->json) {
             json_t *json = policy_json(&c.after);
@@ -205,13 +207,13 @@ run(const struct cli_usage *usage, const struct phase_options *o, const char *ph
         } else if (rc == 0)
             print_policy(c.realm, &c.after);
     } else {
-        rc = policy_change(conn, &c, &err);
+        rc = policy_change(&db, &c, &err);
         if (rc == 0 && !o->dry_run)
-            rc = policy_wait(conn, c.realm, c.after.version, 3000, &instances, &err);
+            rc = policy_wait(&db, c.realm, c.after.version, 3000, &instances, &err);
         if (rc == 0)
             print_change(o, &c, instances);
     }
-    PQfinish(conn);
+    control_close(&db);
     sg_config_free(config);
     return rc == 0 ? 0 : cli_fail(usage, &err);
 }

@@ -33,15 +33,14 @@ take(const PGresult *r, const char *realm, struct sg_policy *p, struct sg_err *e
 }
 
 int
-policy_read(PGconn *conn, const char *realm, struct sg_policy *out, struct sg_err *err)
+policy_read(struct control_db *db, const char *realm, struct sg_policy *out, struct sg_err *err)
 {
     const char *params[] = {realm};
     PGresult *r;
     int rc;
 
-    if (control_query(conn, "control", &r, err,
-                      "SELECT " COLUMNS " FROM segue_control.policy WHERE realm = $1", 1,
-                      params) != 0)
+    if (control_run(db, &r, err, "SELECT " COLUMNS " FROM segue_control.policy WHERE realm = $1", 1,
+                    params) != 0)
         return -1;
     rc = take(r, realm, out, err);
     PQclear(r);
@@ -49,20 +48,19 @@ policy_read(PGconn *conn, const char *realm, struct sg_policy *out, struct sg_er
 }
 
 static int
-apply(PGconn *conn, struct policy_change *c, const char *actor, struct sg_err *err)
+apply(struct control_db *db, struct policy_change *c, const char *actor, struct sg_err *err)
 {
     char percent[16], distrust[8];
     const char *phase = c->phase >= 0 ? sg_phase_name((enum sg_phase)c->phase) : NULL;
     const char *params[] = {c->realm, phase, percent, c->cohorts, distrust, actor};
-    const char *journal[] = {c->realm, actor, c->action, c->why != NULL ? c->why : ""};
     PGresult *r;
     int rc;
 
     snprintf(percent, sizeof percent, "%d", c->percent_e2);
     snprintf(distrust, sizeof distrust, "%d", c->distrust);
     /* The journal row is written first, by the same statement that reads what was there. */
-    if (control_query(
-            conn, "control", &r, err,
+    if (control_run(
+            db, &r, err,
             "WITH old AS (SELECT * FROM segue_control.policy WHERE realm = $1), new AS ("
             "UPDATE segue_control.policy SET version = version + 1, phase = coalesce($2, phase), "
             "percent_e2 = CASE WHEN $3::int >= 0 THEN $3::int ELSE percent_e2 END, "
@@ -75,51 +73,48 @@ apply(PGconn *conn, struct policy_change *c, const char *actor, struct sg_err *e
         return -1;
     rc = take(r, c->realm, &c->after, err);
     if (rc == 0) {
-        const char *states[] = {journal[0], journal[1],          journal[2],
-                                journal[3], PQgetvalue(r, 0, 6), PQgetvalue(r, 0, 7)};
+        struct control_entry entry = {.realm = c->realm,
+                                      .action = c->action,
+                                      .why = c->why,
+                                      .from = PQgetvalue(r, 0, 6),
+                                      .to = PQgetvalue(r, 0, 7)};
 
-        rc = control_exec(conn, "control", err,
-                          "INSERT INTO segue_control.journal (realm, actor, action, why, "
-                          "from_state, to_state) VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)",
-                          6, states);
+        rc = control_journal(db, &entry, err);
     }
     PQclear(r);
     return rc;
 }
 
 int
-policy_change(PGconn *conn, struct policy_change *c, struct sg_err *err)
+policy_change(struct control_db *db, struct policy_change *c, struct sg_err *err)
 {
     const char *params[] = {c->realm};
     char actor[128];
     PGresult *r;
     int rc;
 
-    control_actor(actor);
-    if (control_exec(conn, "control", err, "BEGIN", 0, NULL) != 0 ||
-        control_query(conn, "control", &r, err,
-                      "SELECT " COLUMNS " FROM segue_control.policy WHERE realm = $1 FOR UPDATE", 1,
-                      params) != 0)
+    control_actor(actor, sizeof actor);
+    if (control_begin(db, err) != 0 ||
+        control_run(db, &r, err,
+                    "SELECT " COLUMNS " FROM segue_control.policy WHERE realm = $1 FOR UPDATE", 1,
+                    params) != 0)
         return -1;
     rc = take(r, c->realm, &c->before, err);
     PQclear(r);
     if (rc == 0 && c->check != NULL)
-        rc = c->check(&c->before, c, conn, err);
+        rc = c->check(&c->before, c, db, err);
     if (rc == 0)
-        rc = apply(conn, c, actor, err);
+        rc = apply(db, c, actor, err);
     if (rc != 0 || c->dry_run) {
-        struct sg_err ignored; /* the first error is the one to tell */
-
-        if (control_exec(conn, "control", rc != 0 ? &ignored : err, "ROLLBACK", 0, NULL) != 0)
-            return -1;
+        control_rollback(db);
         return rc;
     }
-    return control_exec(conn, "control", err, "COMMIT", 0, NULL);
+    return control_commit(db, err);
 }
 
 int
-policy_wait(PGconn *conn, const char *realm, int64_t version, int timeout_ms, int *instances,
-            struct sg_err *err)
+policy_wait(struct control_db *db, const char *realm, int64_t version, int timeout_ms,
+            int *instances, struct sg_err *err)
 {
     const struct timespec pause = {0, 10 * 1000000L};
     char text[24];
@@ -131,12 +126,11 @@ policy_wait(PGconn *conn, const char *realm, int64_t version, int timeout_ms, in
         PGresult *r;
         int behind;
 
-        if (control_query(
-                conn, "control", &r, err,
-                "SELECT instance, policy_version >= $2::bigint FROM segue_control.instance "
-                "WHERE realm = $1 AND seen_at > clock_timestamp() - interval '5 s' "
-                "ORDER BY 2, 1",
-                2, params) != 0)
+        if (control_run(db, &r, err,
+                        "SELECT instance, policy_version >= $2::bigint FROM segue_control.instance "
+                        "WHERE realm = $1 AND seen_at > clock_timestamp() - interval '5 s' "
+                        "ORDER BY 2, 1",
+                        2, params) != 0)
             return -1;
         *instances = PQntuples(r);
         behind = *instances > 0 && PQgetvalue(r, 0, 1)[0] == 'f';
@@ -152,4 +146,19 @@ policy_wait(PGconn *conn, const char *realm, int64_t version, int timeout_ms, in
             return -1;
         nanosleep(&pause, NULL);
     }
+}
+
+int
+control_realm(const struct sg_config *config, const char *name, const struct sg_realm_config **out,
+              struct sg_err *err)
+{
+    const struct sg_realm_config *r = sg_config_realm(config, name);
+
+    if (name == NULL && config->n_realms > 1)
+        return sg_fail(err, SG_E_INVALID, config->path,
+                       "there are %d realms: name one with --realm", config->n_realms);
+    if (r == NULL)
+        return sg_fail(err, SG_E_NOT_FOUND, config->path, "there is no realm '%.60s'", name);
+    *out = r;
+    return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef SEGUE_POLICY_CHANGE_H
 #define SEGUE_POLICY_CHANGE_H
 
+#include "config/config.h"
 #include "control.h"
 #include "policy/policy.h"
 
@@ -17,20 +18,25 @@ struct policy_change {
     bool dry_run;
     /* Refuses a change that may not follow what is there; called under the row's lock. May be NULL.
      */
-    int (*check)(const struct sg_policy *now, const struct policy_change *change, PGconn *conn,
-                 struct sg_err *err);
+    int (*check)(const struct sg_policy *now, const struct policy_change *change,
+                 struct control_db *db, struct sg_err *err);
     /* out */
     struct sg_policy before, after;
 };
 
-SG_MUST_USE int policy_read(PGconn *conn, const char *realm, struct sg_policy *out,
+SG_MUST_USE int policy_read(struct control_db *db, const char *realm, struct sg_policy *out,
                             struct sg_err *err);
-SG_MUST_USE int policy_change(PGconn *conn, struct policy_change *change, struct sg_err *err);
+SG_MUST_USE int policy_change(struct control_db *db, struct policy_change *change,
+                              struct sg_err *err);
 
 /* Waits until every instance seen in the last 5 s says it is under this version; *instances: how
  * many. SG_E_TIMEOUT names one that does not (its lease runs out by itself within 2 s of losing
  * control). */
-SG_MUST_USE int policy_wait(PGconn *conn, const char *realm, int64_t version, int timeout_ms,
-                            int *instances, struct sg_err *err);
+SG_MUST_USE int policy_wait(struct control_db *db, const char *realm, int64_t version,
+                            int timeout_ms, int *instances, struct sg_err *err);
+
+/* The realm of --realm, or the only one. */
+SG_MUST_USE int control_realm(const struct sg_config *config, const char *name,
+                              const struct sg_realm_config **out, struct sg_err *err);
 
 #endif

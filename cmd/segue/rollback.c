@@ -14,9 +14,10 @@ struct rollback_options {
 };
 
 static int
-check(const struct sg_policy *now, const struct policy_change *c, PGconn *conn, struct sg_err *err)
+check(const struct sg_policy *now, const struct policy_change *c, struct control_db *db,
+      struct sg_err *err)
 {
-    (void)conn; /* going back needs nothing */
+    (void)db; /* going back needs nothing */
     if ((enum sg_phase)c->phase > now->phase)
         return sg_fail(err, SG_E_DENIED, "rollback",
                        "the realm is in %s: %s is forward, use `segue phase`",
@@ -35,26 +36,26 @@ count_jwt_only(const struct sg_config *config, const char *realm)
 
     for (i = 0; i < config->n_shards; i++) {
         struct sg_err err;
-        PGconn *conn;
+        struct control_db db;
         PGresult *r;
         char name[24];
 
         snprintf(name, sizeof name, "shard %d", i);
-        if (control_connect(config->shards[i], name, &conn, &err) != 0)
+        if (control_open(&db, config->shards[i], name, &err) != 0)
             return -1;
-        if (control_query(conn, name, &r, &err,
-                          "SELECT count(DISTINCT s.sid) FROM segue.refresh_token t JOIN "
-                          "segue.session s USING (realm, bucket, sid) WHERE t.realm = $1 AND "
-                          "t.state = 'current' AND t.expires_at > clock_timestamp() AND "
-                          "s.ended_at IS NULL AND greatest(s.exp_source, s.exp_segue) > "
-                          "clock_timestamp()",
-                          1, params) != 0) {
-            PQfinish(conn);
+        if (control_run(&db, &r, &err,
+                        "SELECT count(DISTINCT s.sid) FROM segue.refresh_token t JOIN "
+                        "segue.session s USING (realm, bucket, sid) WHERE t.realm = $1 AND "
+                        "t.state = 'current' AND t.expires_at > clock_timestamp() AND "
+                        "s.ended_at IS NULL AND greatest(s.exp_source, s.exp_segue) > "
+                        "clock_timestamp()",
+                        1, params) != 0) {
+            control_close(&db);
             return -1;
         }
         total += strtol(PQgetvalue(r, 0, 0), NULL, 10);
         PQclear(r);
-        PQfinish(conn);
+        control_close(&db);
     }
     return total;
 }
@@ -112,7 +113,7 @@ run(const struct cli_usage *usage, const struct rollback_options *o)
     enum sg_phase to;
     double began = now_ms(), ms;
     struct sg_err err;
-    PGconn *conn;
+    struct control_db db;
     int instances = 0, rc;
 
     if (sg_phase_parse(sg_str(o->to), &to, &err) != 0)
@@ -130,17 +131,17 @@ run(const struct cli_usage *usage, const struct rollback_options *o)
         return CLI_USAGE;
     }
     c.realm = realm->name;
-    if (control_connect(config->control, "control", &conn, &err) != 0) {
+    if (control_open(&db, config->control, "control", &err) != 0) {
         sg_config_free(config);
         return cli_fail(usage, &err);
     }
-    rc = policy_change(conn, &c, &err);
+    rc = policy_change(&db, &c, &err);
     if (rc == 0 && !o->dry_run)
-        rc = policy_wait(conn, c.realm, c.after.version, 3000, &instances, &err);
+        rc = policy_wait(&db, c.realm, c.after.version, 3000, &instances, &err);
     ms = now_ms() - began;
     if (rc == 0)
         print_done(o, &c, instances, ms, count_jwt_only(config, c.realm));
-    PQfinish(conn);
+    control_close(&db);
     sg_config_free(config);
     return rc == 0 ? 0 : cli_fail(usage, &err);
 }

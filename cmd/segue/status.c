@@ -10,13 +10,13 @@
 
 /* What one query says about a realm, as JSON made by PostgreSQL itself. */
 static json_t *
-ask(PGconn *conn, const char *name, const char *sql, const char *realm, struct sg_err *err)
+ask(struct control_db *db, const char *sql, const char *realm, struct sg_err *err)
 {
     const char *params[] = {realm};
     json_t *json;
     PGresult *r;
 
-    if (control_query(conn, name, &r, err, sql, 1, params) != 0)
+    if (control_run(db, &r, err, sql, 1, params) != 0)
         return NULL;
     json = PQntuples(r) > 0 && !PQgetisnull(r, 0, 0)
                ? json_loads(PQgetvalue(r, 0, 0), JSON_DECODE_ANY, NULL)
@@ -68,12 +68,12 @@ shards_json(const struct sg_config *config, const char *realm)
         json_t *one = NULL;
         struct sg_err err;
         char name[24];
-        PGconn *conn;
+        struct control_db db;
 
         snprintf(name, sizeof name, "shard %d", i);
-        if (control_connect(config->shards[i], name, &conn, &err) == 0) {
-            one = ask(conn, name, shard_sql, realm, &err);
-            PQfinish(conn);
+        if (control_open(&db, config->shards[i], name, &err) == 0) {
+            one = ask(&db, shard_sql, realm, &err);
+            control_close(&db);
         }
         /* A shard that is down is part of the answer, not the end of it. */
         json_array_append_new(list, one != NULL ? one : json_pack("{s:s}", "error", err.text));
@@ -82,7 +82,8 @@ shards_json(const struct sg_config *config, const char *realm)
 }
 
 static json_t *
-realm_json(const struct sg_config *config, PGconn *conn, const char *realm, struct sg_err *err)
+realm_json(const struct sg_config *config, struct control_db *db, const char *realm,
+           struct sg_err *err)
 {
     static const struct {
         const char *name, *sql;
@@ -96,7 +97,7 @@ realm_json(const struct sg_config *config, PGconn *conn, const char *realm, stru
 
     json_object_set_new(json, "realm", json_string(realm));
     for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        json_t *part = ask(conn, "control", parts[i].sql, realm, err);
+        json_t *part = ask(db, parts[i].sql, realm, err);
 
         if (part == NULL) {
             json_decref(json);
@@ -164,7 +165,7 @@ run(const struct cli_usage *usage, const char *path, const char *only, bool as_j
     json_t *all = json_array(), *one;
     struct sg_config *config;
     struct sg_err err;
-    PGconn *conn;
+    struct control_db db;
     int i, rc = 0;
 
     if (sg_config_load(path, &config, &err) != 0) {
@@ -174,17 +175,17 @@ run(const struct cli_usage *usage, const char *path, const char *only, bool as_j
     }
     rc = only != NULL && sg_config_realm(config, only) == NULL
              ? sg_fail(&err, SG_E_NOT_FOUND, path, "there is no realm '%.60s'", only)
-             : control_connect(config->control, "control", &conn, &err);
+             : control_open(&db, config->control, "control", &err);
     if (rc == 0) {
         for (i = 0; i < config->n_realms && rc == 0; i++) {
             if (only != NULL && strcmp(only, config->realms[i].name) != 0)
                 continue;
-            if ((one = realm_json(config, conn, config->realms[i].name, &err)) == NULL)
+            if ((one = realm_json(config, &db, config->realms[i].name, &err)) == NULL)
                 rc = -1;
             else
                 json_array_append_new(all, one);
         }
-        PQfinish(conn);
+        control_close(&db);
     }
     if (rc == 0 && as_json) {
         json_dumpf(all, stdout, JSON_COMPACT);

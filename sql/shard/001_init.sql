@@ -172,6 +172,8 @@ BEGIN
         outcome := 'reused';
         UPDATE segue.refresh_token AS x SET state = 'ended'
          WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid AND x.chain = t.chain AND x.state <> 'ended';
+    ELSIF segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute) <= at THEN
+        outcome := 'lapsed';
     ELSIF t.state = 'used' THEN
         outcome := 'grace';
         sealed := t.successor_sealed;

@@ -138,12 +138,15 @@ enum sg_legacy_change {
     SG_CHANGE_EXPIRED,
     SG_CHANGE_EVICTED,
     SG_CHANGE_RENAMED_FROM,
-    SG_CHANGE_RENAMED_TO, /* a pair, in this order */
-    SG_CHANGE_HEARTBEAT,  /* our own heartbeat key came back: key is its value's owner realm */
+    SG_CHANGE_RENAMED_TO, /* a pair, in this order; one alone: the key left the prefix, or came in
+                           */
+    SG_CHANGE_HEARTBEAT,  /* our own heartbeat key was written: key is the realm */
 };
 
 /* Follows changes of the realm's keys from now on. There is no replay: up means "followed from here
- * on; reconcile by a scan", down means "continuity is broken". */
+ * on; reconcile by a scan", down means "continuity is broken". Before the first up, down tells why
+ * it does not come; a reason is not told twice in a row. A change is told at least once. Every
+ * follower is unfollowed, and closed, before its store is closed. */
 struct sg_legacy_follow_events {
     void (*up)(void *ctx, const char *run_id);
     void (*change)(void *ctx, enum sg_legacy_change change, struct sg_slice key);

@@ -123,8 +123,8 @@ build(struct op *op)
         sg_redis_store_add(b, "PTTL %", &key);
         break;
     case SG_LEGACY_TOUCH:
-        /* Never 0 or less, which would delete. GT leaves a key without TTL alone. */
-        snprintf(op->number, sizeof op->number, "%lld", (long long)(q->ttl_ms > 0 ? q->ttl_ms : 1));
+        /* GT never shortens, also not to 0 or less, and leaves a key without TTL alone. */
+        snprintf(op->number, sizeof op->number, "%lld", (long long)q->ttl_ms);
         values[0] = key;
         values[1] = sg_str(op->number);
         sg_redis_store_add(b, "EXISTS %", &key);

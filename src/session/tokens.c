@@ -22,6 +22,7 @@ struct asked {
     struct sg_buf next_sealed;
     struct sg_legacy_request create;
     struct sg_buf key, value;
+    bool asked_source;
     bool with_cookies; /* a login: the caller passes cookies on */
     char audience[257];
 };
@@ -162,6 +163,31 @@ reuse_ended(void *ctx, int rc, const struct sg_err *err)
     fail(ctx, SG_TOKEN_INVALID_GRANT, "the refresh token was used before");
 }
 
+static void rotated(void *ctx, int rc, const struct sg_err *err);
+
+static void
+rotate(struct asked *a)
+{
+    struct sg_engine *e = a->realm->engine;
+
+    e->open_ops++;
+    sg_store_rotate(e->store, &a->rotate, engine_deadline(e, OP_TIMEOUT_MS), rotated, a);
+}
+
+/* The idle time seemed over; if the source knows better, its word is stored now and the rotation
+ * goes through. */
+static void
+source_asked(struct grant *g)
+{
+    struct asked *a = g->owner;
+
+    if (g->outcome == GRANT_NO_TOKEN)
+        rotate(a);
+    else
+        fail(a, g->outcome == GRANT_UNAVAILABLE ? SG_TOKEN_UNAVAILABLE : SG_TOKEN_INVALID_GRANT,
+             g->why);
+}
+
 static void
 rotated(void *ctx, int rc, const struct sg_err *err)
 {
@@ -209,6 +235,15 @@ rotated(void *ctx, int rc, const struct sg_err *err)
     case SG_ROTATE_ENDED:
         fail(a, SG_TOKEN_INVALID_GRANT, "the session has ended");
         return;
+    case SG_ROTATE_LAPSED:
+        if (a->asked_source)
+            fail(a, SG_TOKEN_INVALID_GRANT, "the session has expired");
+        else if ((g = new_grant(a, WANT_CHECK, a->realm->config->audiences[0])) != NULL) {
+            a->asked_source = true;
+            g->done = source_asked;
+            grant_from_session(g, r->sid, r->bucket);
+        }
+        return;
     }
     snprintf(a->audience, sizeof a->audience, "%s", r->audience);
     if ((g = new_grant(a, WANT_JWT, a->audience)) != NULL) {
@@ -248,9 +283,7 @@ sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const ch
     r->successor_sealed = SG_BUF_INIT(SG_SUCCESSOR_BYTES);
     memcpy(r->digest, digest.b, sizeof r->digest);
     memcpy(r->next_digest, next_digest.b, sizeof r->next_digest);
-    realm->engine->open_ops++;
-    sg_store_rotate(realm->engine->store, r, engine_deadline(realm->engine, OP_TIMEOUT_MS), rotated,
-                    a);
+    rotate(a);
 }
 
 /* ---- revoke: logout ---- */

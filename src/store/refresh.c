@@ -169,7 +169,8 @@ rotation_of(struct sg_slice name, enum sg_rotation *out)
     static const char *const names[] = {
         [SG_ROTATED] = "rotated",        [SG_ROTATED_GRACE] = "grace",
         [SG_ROTATE_UNKNOWN] = "unknown", [SG_ROTATE_EXPIRED] = "expired",
-        [SG_ROTATE_ENDED] = "ended",     [SG_ROTATE_REUSED] = "reused"};
+        [SG_ROTATE_ENDED] = "ended",     [SG_ROTATE_REUSED] = "reused",
+        [SG_ROTATE_LAPSED] = "lapsed"};
     size_t i;
 
     for (i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -90,12 +90,6 @@ put_take(struct sg_store_op *op, struct sg_part *part)
     for (i = 0; i < sg_pg_rows(&part->batch, 3); i++)
         for (n = sg_part_rows_of(part, 3, i, &e); n > 0; n--, e++)
             rows[e->row].generation = (int)sg_pg_int(&part->batch, 3, i, 1, 0);
-    for (i = op->group[part->from]; i < op->group[part->to]; i++) {
-        struct sg_ref_row *r = &rows[op->entries[i].row];
-
-        if (r->previous_generation < 0)
-            r->previous_generation = r->generation;
-    }
 }
 
 void

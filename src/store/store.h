@@ -41,9 +41,9 @@ struct sg_ref_row {
     /* out */
     int generation;
     bool ended; /* tombstone: refuse */
-    /* The session that this call displaced and that must be ended: there is one where
-     * previous_generation is not generation; "" is the anonymous one. Told once: who crashes before
-     * ending it leaves that to reconciling (get_refs tells that the digest means another one). */
+    /* The session that this call displaced and that must be ended: previous_generation is -1 where
+     * there is none; "" is the anonymous one. Told once: who crashes before ending it leaves that
+     * to reconciling (get_refs tells that the digest now means another session). */
     char previous_subject[201];
     int previous_generation;
 };
@@ -217,6 +217,9 @@ enum sg_rotation {
     SG_ROTATE_EXPIRED,
     SG_ROTATE_ENDED,  /* the chain or its session has ended, or is past its absolute limit */
     SG_ROTATE_REUSED, /* after the grace: the chain is ended now */
+    SG_ROTATE_LAPSED, /* nothing was changed: as far as is known here the session's idle time is
+                       * over (sid is given). Where the source is the truth: look there,
+                       * put_sessions, and rotate again; else it is over. */
 };
 struct sg_rotate {
     const char *realm;
@@ -233,8 +236,6 @@ struct sg_rotate {
     struct sg_buf successor_sealed; /* owned by the caller: sg_buf_free */
     uint8_t successor_digest[SG_DIGEST_BYTES];
 };
-/* Does not judge whether the session has been idle for too long: that is for whoever reads the
- * session next, which must first ask the source where that is the truth. */
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
