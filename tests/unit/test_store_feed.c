@@ -253,7 +253,7 @@ a_beat_comes_after_the_rows_that_were_committed_before_it(void **state)
     (void)state;
     follow(&seen);
     end_session(1);
-    sg_store_put_beat(env.store, REALM, 42, 1700000000123, env_deadline(5000), env_done, &call);
+    sg_store_put_beat(env.store, 0, REALM, 42, 1700000000123, env_deadline(5000), env_done, &call);
     assert_int_equal(env_wait(&env, &call), 0);
     poll_feed(&seen);
     assert_int_equal(seen.beats, 1);
