@@ -57,13 +57,15 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
                        r->codec == NULL ? config->legacy.codec
                        : store == NULL  ? config->legacy.store
                                         : config->identity.source);
-    r->codec_config = (struct sg_codec_config){.secrets = config->legacy.secrets,
-                                               .key_prefix = config->legacy.key_prefix,
-                                               .cookie_name = config->legacy.cookie,
-                                               .default_idle_ms = config->legacy.default_idle_ms,
-                                               .subject_path = config->legacy.subject_path,
-                                               .cookie_secure = config->legacy.cookie_secure,
-                                               .cookie_domain = config->legacy.cookie_domain};
+    r->codec_config = (struct sg_codec_config){
+        .secrets = config->legacy.secrets,
+        .key_prefix = config->legacy.key_prefix,
+        .cookie_name = config->legacy.cookie,
+        .default_idle_ms = config->legacy.default_idle_ms,
+        .subject_path = config->legacy.subject_path,
+        .cookie_secure = config->legacy.cookie_secure,
+        .cookie_domain =
+            config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
     if (segue_keyset_new(&r->keys) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 ||
