@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Runs every test of every runner and closes with one line, "N passed, N failed". Called by `./dev test`, whose help has the options.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { root } from './lib/paths.mjs';
 
+const FUZZ_SECONDS = 60; // each target, in a long run
 const FILE_LIMIT_MS = 600_000; // one system test file, and one `meson test`
 const args = process.argv.slice(2);
 const options = new Set(args.filter((a) => a.startsWith('--')));
@@ -127,14 +128,15 @@ async function unitTests(dir) {
   if (r.expired || seen.length < chosen.length) count('fail', `meson test: ${seen.length} of ${chosen.length} ran`, 0, r.out);
 }
 
-async function nodeTests(file, env = {}) {
+/** One file of Node tests on the programs of a build. */
+async function nodeTests(file, dir) {
   let failed = 0;
   let any = 0;
   const r = await program(
     process.execPath,
     ['--test', `--test-reporter=${path.join(root, 'tests/lib/reporter.mjs')}`, '--test-reporter-destination=stdout', file],
     {
-      env,
+      env: { SEGUE_BUILD: dir, LEGACY_TOOL: path.join(root, dir, 'tests/system/legacy_tool') },
       limit: long ? 3_600_000 : FILE_LIMIT_MS,
       onLine: (line) => {
         let t;
@@ -156,6 +158,20 @@ async function nodeTests(file, env = {}) {
 const testFiles = (dir) =>
   existsSync(path.join(root, dir)) ? readdirSync(path.join(root, dir)).filter((f) => f.endsWith('.test.mjs') && wanted(f)).sort().map((f) => path.join(dir, f)) : [];
 
+/** Each fuzzer for a while, from the kept corpus; what it finds anew stays in the build folder. */
+async function fuzz() {
+  if (!(await build('fuzz'))) return;
+  const dir = path.join(root, 'build-fuzz/tests/fuzz');
+  for (const file of readdirSync(dir).filter((f) => /^fuzz_\w+$/.test(f)).sort()) {
+    const target = file.slice('fuzz_'.length);
+    if (!wanted(target)) continue;
+    const found = path.join(dir, `found_${target}`);
+    mkdirSync(found, { recursive: true });
+    const r = await program(path.join(dir, file), [`-max_total_time=${FUZZ_SECONDS}`, `-artifact_prefix=${found}/`, found, `tests/fuzz/corpus/${target}`]);
+    count(r.code === 0 ? 'pass' : 'fail', `fuzz ${target}`, 0, r.out);
+  }
+}
+
 /** House rules that a program can check. */
 async function rules() {
   const files = (await program('git', ['-c', 'safe.directory=*', 'ls-files', '-co', '--exclude-standard'])).out.split('\n').filter((f) => f && existsSync(path.join(root, f)));
@@ -174,15 +190,16 @@ let normal = false;
 let sanitized = false;
 await during('build', async () => (normal = await build('normal')));
 if (names.length === 0 || options.has('--asan')) await during('sanitizer build', async () => (sanitized = await build('asan')));
-if (long && names.length === 0) await during('release build', () => build('release'));
+if (names.length === 0) await during('release build', () => build('release'));
 if (normal) await during('unit tests', () => unitTests('build'));
 if (sanitized) await during('unit tests, sanitized', () => unitTests('build-asan'));
 if (normal) {
-  for (const file of [...testFiles('tests/system'), ...testFiles('demo')]) await during(file, () => nodeTests(file));
+  for (const file of [...testFiles('tests/system'), ...testFiles('demo'), ...testFiles('demo/test')]) await during(file, () => nodeTests(file, 'build'));
 }
 if (sanitized && options.has('--asan')) {
-  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, { SEGUE_BUILD: 'build-asan' }));
+  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, 'build-asan'));
 }
+if (long) await during('fuzzing', fuzz);
 if (names.length === 0) await during('house rules', rules);
 if (options.has('--mutants')) {
   await during('mutants', async () => {

@@ -10,5 +10,6 @@ int cmd_phase(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_transfer(int argc, char **argv);
 
 #endif

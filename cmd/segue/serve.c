@@ -112,6 +112,7 @@ static int
 check_budget(const struct sg_config *c, int loops, struct sg_err *err)
 {
     int per_shard = loops * (c->connections + LISTENERS_PER_SHARD);
+    char text[128];
 
     if (per_shard > BUDGET_PER_SHARD)
         return sg_fail(
@@ -119,7 +120,9 @@ check_budget(const struct sg_config *c, int loops, struct sg_err *err)
             "%d loops x (%d connections + 1 for the feed) = %d connections on each shard, "
             "more than %d: lower 'loops' or 'connections'",
             loops, c->connections, per_shard, BUDGET_PER_SHARD);
-    sg_log(SG_INFO, "connection budget", "instance", c->instance, NULL);
+    snprintf(text, sizeof text, "%d loops x (%d connections + 1 feed) = %d on each of %d shards",
+             loops, c->connections, per_shard, c->n_shards);
+    sg_log(SG_INFO, "connection budget", "budget", text, NULL);
     return 0;
 }
 

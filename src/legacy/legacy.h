@@ -76,7 +76,8 @@ enum sg_legacy_op {
     SG_LEGACY_END,    /* delete: found tells whether it was there */
     SG_LEGACY_PUT_SENTINEL, /* value -> the sentinel key (no TTL) */
     SG_LEGACY_HEARTBEAT,    /* value -> the heartbeat key; and read the counters */
-    SG_LEGACY_PROVE,        /* read the sentinel and the counters; changes nothing */
+    SG_LEGACY_PROVE,        /* read the sentinel, the counters and the heartbeat's value (found,
+                               read_value); changes nothing */
 };
 
 /* What proves that an absence means something (rule 1): compared against the realm's continuity
@@ -100,7 +101,7 @@ struct sg_legacy_request {
     int rc;
     struct sg_err err;
     bool found;
-    struct sg_buf read_value; /* READ; owned by the request: sg_legacy_request_clear frees it */
+    struct sg_buf read_value; /* READ, PROVE; owned by the request: sg_legacy_request_clear frees it */
     int64_t read_ttl_ms;      /* READ: remaining; -1 = the key has no TTL */
     struct sg_legacy_proof proof;
     int64_t evicted_keys, flushes; /* HEARTBEAT, PROVE */

@@ -3,14 +3,24 @@
 
 #include <stdlib.h>
 
-/* What the mirror has to carry to the legacy store: the longest waiting first. */
+/* What the mirror has to carry to the legacy store: ends first, so that held sessions do not keep
+ * them waiting; then the longest waiting. */
 static const struct sg_pg_stmt st_poll = {
     "store.outbox_poll",
     "SELECT o.bucket, o.sid, o.version, s.ended_at IS NOT NULL, -segue.ms_until(s.ended_at), "
     "segue.ms_until(segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute)), s.idle_ms, "
-    "s.handle, s.record FROM segue.outbox AS o JOIN segue.session AS s USING (realm, bucket, sid) "
-    "WHERE o.realm = $1 ORDER BY o.at, o.bucket, o.sid LIMIT $2::int",
+    "s.handle, s.record, segue.ms_until(s.exp_source) FROM segue.outbox AS o JOIN segue.session AS "
+    "s USING (realm, bucket, sid) "
+    "WHERE o.realm = $1 ORDER BY s.ended_at IS NULL, o.at, o.bucket, o.sid LIMIT $2::int",
     2, 0, false};
+
+/* In the order in which puts and ends write here. */
+static const struct sg_pg_stmt st_lock = {
+    "store.outbox_lock",
+    "SELECT 1 FROM segue.outbox AS o JOIN unnest($1::text[], $2::int[], $3::bytea[]) "
+    "AS i(realm, bucket, sid) USING (realm, bucket, sid) "
+    "ORDER BY o.realm COLLATE \"C\", o.bucket, o.sid FOR UPDATE OF o",
+    3, 0, false};
 
 static const struct sg_pg_stmt st_done = {
     "store.outbox_done",
@@ -72,6 +82,7 @@ poll_take(struct sg_store_op *op, struct sg_part *part)
         r->ended_for_ms = sg_pg_int(b, 0, i, 4, -1);
         r->expires_in_ms = sg_pg_int(b, 0, i, 5, INT64_MAX);
         r->idle_ms = sg_pg_int(b, 0, i, 6, 0);
+        r->exp_source_in_ms = sg_pg_int(b, 0, i, 9, INT64_MIN);
         r->handle = sg_buf_slice(&held->row[i].handle);
         r->record = sg_buf_slice(&held->row[i].record);
     }
@@ -132,6 +143,7 @@ done_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colu
         sg_column_int(columns, 3, d->rows[i].version);
     }
     sg_part_fence(part, columns, 1);
+    sg_part_call(part, &st_lock, columns, NULL);
     sg_part_call(part, &st_done, columns, NULL);
 }
 
