@@ -75,7 +75,7 @@ on_stop(uv_async_t *async)
 }
 
 static int
-worker_open(struct worker *w, struct sg_err *err)
+worker_open(struct worker *w, const struct worker *first, struct sg_err *err)
 {
     struct sg_engine_options engine = {.config = w->config,
                                        .ring = w->ring,
@@ -84,7 +84,7 @@ worker_open(struct worker *w, struct sg_err *err)
                                        .event = engine_event};
     struct sg_server_options server = {.config = w->config,
                                        .listen = w->listen,
-                                       .reuse_port = w->config->loops != 1,
+                                       .share = first != NULL ? first->server : NULL,
                                        .event = server_event};
 
     if (uv_loop_init(&w->loop) != 0)
@@ -160,13 +160,12 @@ serve(const struct cli_usage *usage, const struct sg_config *config, const struc
     for (i = 0; i < n && rc == 0; i++) {
         workers[i] = (struct worker){
             .config = config, .ring = ring, .listen = listen, .instance = instance, .index = i};
-        rc = worker_open(&workers[i], &err);
-        if (rc == 0)
-            workers[i].started =
-                pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+        rc = worker_open(&workers[i], i > 0 ? &workers[0] : NULL, &err);
     }
     if (rc != 0)
         return cli_fail(usage, &err); /* nothing was served yet: the kernel closes what is open */
+    for (i = 0; i < n; i++)
+        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
     snprintf(where, sizeof where, "%d", sg_server_port(workers[0].server));
     sg_log(SG_INFO, "serving", "instance", instance, "listen", listen, "port", where, NULL);
     sg_log(SG_INFO, "stopping", "signal", strsignal(wait_for_signal(&set)), NULL);
