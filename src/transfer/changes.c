@@ -232,6 +232,7 @@ on_refs(void *ctx, int rc, const struct sg_err *err)
 {
     struct sg_changes *c = ctx;
     int shard, i, n = 0, shards = sg_shards_count(c->bridge->shards);
+    struct sg_err silent;
 
     c->pending = 1;
     if (rc != 0) {
@@ -257,6 +258,10 @@ on_refs(void *ctx, int rc, const struct sg_err *err)
         if (part->n == 0)
             continue;
         c->pending++;
+        if (sg_bridge_is_silent(c->bridge, shard, &silent)) {
+            on_ended(part, -1, &silent);
+            continue;
+        }
         sg_store_end_sessions(c->bridge->store, &c->ends[part->first], part->n, deadline(c),
                               on_ended, part);
     }
