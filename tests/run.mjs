@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Runs every test of every runner and closes with one line, "N passed, N failed". Called by `./dev test`, whose help has the options.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 import { root } from './lib/paths.mjs';
+import { processesIn } from './lib/proc.mjs';
 
 const FUZZ_SECONDS = 60; // each target, in a long run
 const FILE_LIMIT_MS = 600_000; // one system test file, and one `meson test`
@@ -20,6 +22,22 @@ const long = options.has('--long');
 if (long) process.env.SEGUE_LONG = '1';
 process.env.ASAN_OPTIONS ??= 'detect_leaks=1:abort_on_error=1';
 process.env.UBSAN_OPTIONS ??= 'halt_on_error=1:print_stacktrace=1';
+
+// All that tests put under TMPDIR goes at the end, also when a test was killed half-way. PostgreSQL's user enters it.
+const tmp = mkdtempSync(path.join(os.tmpdir(), 'sgt-'));
+chmodSync(tmp, 0o755);
+process.env.TMPDIR = tmp;
+
+/** Ends what tests left running and removes their files; returns the processes' descriptions. */
+function cleanUp() {
+  const left = processesIn(tmp).map((pid) => {
+    const text = `${pid} ${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} in ${readlinkSync(`/proc/${pid}/cwd`)}`;
+    process.kill(pid, 'SIGKILL');
+    return text;
+  });
+  rmSync(tmp, { recursive: true, force: true, maxRetries: 5 });
+  return left;
+}
 
 const wanted = (name) => names.length === 0 || names.some((n) => name.includes(n));
 const tty = process.stdout.isTTY;
@@ -54,16 +72,19 @@ async function during(name, work) {
   console.log(`${name}: ${passed ? `${passed} ok` : failed ? '' : 'done'}${failed ? `${passed ? ', ' : ''}${failed} FAILED` : ''}${skipped ? `, ${skipped} skipped` : ''} (${seconds} s)`);
 }
 
-let running = null;
+let running = null; // {pid, closed}
+let interrupted = false;
 
 /** A program in its own process group, killed whole after the limit or when this one is interrupted: {code, out, expired}. */
 function program(file, argv, { onLine = () => {}, env = {}, limit = FILE_LIMIT_MS, show = false } = {}) {
+  if (interrupted) return new Promise(() => {}); // the end is near
   return new Promise((resolve, reject) => {
     const child = spawn(file, argv, { cwd: root, env: { ...process.env, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     let rest = '';
     let expired = false;
-    running = child.pid;
+    let close;
+    running = { pid: child.pid, closed: new Promise((r) => (close = r)) };
     const timer = setTimeout(() => {
       expired = true;
       process.kill(-child.pid, 'SIGKILL');
@@ -83,16 +104,23 @@ function program(file, argv, { onLine = () => {}, env = {}, limit = FILE_LIMIT_M
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       running = null;
-      resolve({ code: code ?? signal, out, expired });
+      close();
+      if (!interrupted) resolve({ code: code ?? signal, out, expired });
     });
   });
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-  process.on(signal, () => {
+  process.on(signal, async () => {
+    if (interrupted) return;
+    interrupted = true;
     // What it started ends by itself: segue dev by the signal or the end of its stdin, its servers with it.
-    if (running) process.kill(-running, 'SIGTERM');
-    console.log(`${total.pass} passed, ${total.fail} failed (interrupted)`);
+    if (running) {
+      process.kill(-running.pid, 'SIGTERM');
+      await Promise.race([running.closed, new Promise((r) => setTimeout(r, 5_000))]);
+    }
+    cleanUp();
+    console.log(`interrupted in ${stage}: ${total.pass} passed, ${total.fail} failed`);
     process.exit(130);
   });
 
@@ -216,6 +244,11 @@ if (options.has('--mutants')) {
     if (r.code !== 0 && !/^(SURVIVED|BROKEN) /m.test(r.out)) count('fail', 'mutants', 0, r.out);
   });
 }
+
+await during('clean-up', () => {
+  const left = cleanUp();
+  if (left.length) count('fail', 'tests leave no process behind', 0, left.join('\n'));
+});
 
 if (total.pass + total.fail === 0) count('fail', `no test matches ${names.join(' ')}`);
 if (failures.length) console.log(`\nfailed:\n${failures.map((f) => `  ${f}`).join('\n')}`);

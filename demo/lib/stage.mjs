@@ -40,7 +40,8 @@ export class Stage {
   }
 
   async startLegacySystem() {
-    this.cluster = await startCluster({ shards: 4, appDb: true, appendonly: true });
+    this.clusterStarting = startCluster({ shards: 4, appDb: true, appendonly: true });
+    this.cluster = await this.clusterStarting;
     const [port, a, b] = await freePorts(3);
     this.nginx = new Nginx({
       dir: this.file('nginx'), port, appSocket: this.file('app.sock'), segue: [a, b].map((p) => `127.0.0.1:${p}`), realm: REALM,
@@ -136,7 +137,7 @@ export class Stage {
     await this.nginx?.end();
     await this.app?.end();
     await this.segue?.end();
-    await this.cluster?.stop();
+    await (await this.clusterStarting?.catch(() => null))?.stop(); // it may be starting still
     if (keepFiles) for (const name of ['clients-secrets', 'clients-ended', 'app.json']) rmSync(this.file(name), { force: true });
     else rmSync(this.dir, { recursive: true, force: true });
   }

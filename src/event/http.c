@@ -401,6 +401,12 @@ sg_http_port(const struct sg_http *h)
     return h->port;
 }
 
+int
+sg_http_listen_fd(const struct sg_http *h)
+{
+    return h->listen_fd;
+}
+
 struct sg_http_stats
 sg_http_stats(const struct sg_http *h)
 {

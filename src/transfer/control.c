@@ -80,12 +80,6 @@ static const struct sg_pg_stmt put_beat_stmt = {
     .sql = "UPDATE segue_control.continuity SET beat = $2 WHERE realm = $1 AND beat < $2",
     .n_params = 2,
 };
-static const struct sg_pg_stmt journal_stmt = {
-    .name = "transfer_journal",
-    .sql = "INSERT INTO segue_control.journal (realm, actor, action, why, to_state)"
-           " VALUES ($1, $2, $3, $4, $5::jsonb)",
-    .n_params = 5,
-};
 
 /* ---- texts of numbers, which live until the submit has copied them ---- */
 
@@ -313,14 +307,4 @@ sg_control_beat(const struct sg_bridge *b, int64_t beat, struct sg_control_write
     struct sg_slice params[] = {sg_str(b->realm), number(&n, beat)};
 
     write_one(b, w, &put_beat_stmt, params);
-}
-
-void
-sg_control_journal(const struct sg_bridge *b, const char *actor, const char *action,
-                   const char *why, const char *to_state_json, struct sg_control_write *w)
-{
-    struct sg_slice params[] = {sg_str(b->realm), sg_str(actor), sg_str(action), sg_str(why),
-                                sg_str(to_state_json)};
-
-    write_one(b, w, &journal_stmt, params);
 }

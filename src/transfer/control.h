@@ -38,12 +38,12 @@ struct sg_continuity_row {
 
 struct sg_control_state {
     void (*done)(struct sg_control_state *state);
+    void *ctx; /* the caller's */
     int rc;
     struct sg_err err;
     uint8_t map[SG_BUCKETS];
     struct sg_job job;
     struct sg_continuity_row continuity;
-    const struct sg_bridge *bridge;
     struct sg_pg_batch batch;
 };
 /* SG_E_NOT_FOUND where the control schema has no bucket map (`segue init` lays it down). */
@@ -72,7 +72,5 @@ void sg_control_continuity(const struct sg_bridge *bridge, const struct sg_conti
                            struct sg_control_write *write);
 /* The last beat the legacy store acknowledged; nobody is told. */
 void sg_control_beat(const struct sg_bridge *bridge, int64_t beat, struct sg_control_write *write);
-void sg_control_journal(const struct sg_bridge *bridge, const char *actor, const char *action,
-                        const char *why, const char *to_state_json, struct sg_control_write *write);
 
 #endif

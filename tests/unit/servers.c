@@ -184,17 +184,6 @@ test_pg_start(struct test_pg *pg)
 }
 
 void
-test_pg_stop(struct test_pg *pg)
-{
-    if (pg->pid > 0) {
-        kill(pg->pid, SIGQUIT);
-        waitpid(pg->pid, NULL, 0);
-        run_rm(pg->dir);
-    }
-    pg->pid = 0;
-}
-
-void
 test_pg_signal(const struct test_pg *pg, int sig)
 {
     char path[64];
@@ -211,6 +200,18 @@ test_pg_signal(const struct test_pg *pg, int sig)
     fclose(f);
     if (sig != SIGSTOP)
         kill(pg->pid, sig);
+}
+
+void
+test_pg_stop(struct test_pg *pg)
+{
+    if (pg->pid > 0) {
+        test_pg_signal(pg, SIGCONT); /* a test may have failed while it was stopped */
+        kill(pg->pid, SIGQUIT);
+        waitpid(pg->pid, NULL, 0);
+        run_rm(pg->dir);
+    }
+    pg->pid = 0;
 }
 
 long

@@ -722,6 +722,50 @@ a_unix_socket_is_served_and_a_stale_one_replaced(void **state)
 }
 
 static int
+dial_unix(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    assert_true(strlen(path) < sizeof a.sun_path);
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+static void
+two_servers_share_a_unix_socket(void **state)
+{
+    struct fixture f = {0}, g = {0};
+    struct sg_http_options o = options(&f);
+    char dir[] = "/tmp/segue-test-http-XXXXXX", address[128];
+    int i, fd, before = 0;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(address, sizeof address, "unix:%s/s", dir);
+    o.address = address;
+    open_with(&f, &o);
+    o = options(&g);
+    o.address = address;
+    o.share = f.http;
+    open_with(&g, &o);
+    for (i = 0; i < 6; i++) {
+        if (i == 3) {
+            close_fixture(&g); /* one ends, the other goes on */
+            before = f.handled;
+        }
+        fd = dial_unix(address + 5);
+        put_text(fd, simple);
+        assert_int_equal(get(fd, 1000)->status, 200);
+        close(fd);
+    }
+    assert_int_equal(f.handled, before + 3);
+    close_fixture(&f);
+    assert_int_equal(access(address + 5, F_OK), -1);
+    rmdir(dir);
+}
+
+static int
 setup(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -756,6 +800,7 @@ main(void)
         cmocka_unit_test(addresses_are_checked),
         cmocka_unit_test(a_port_in_use_says_so_unless_it_is_shared),
         cmocka_unit_test(a_unix_socket_is_served_and_a_stale_one_replaced),
+        cmocka_unit_test(two_servers_share_a_unix_socket),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
