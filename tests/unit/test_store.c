@@ -89,6 +89,41 @@ another_subject_in_place_is_a_new_generation_and_the_old_one_is_told(void **stat
 }
 
 static void
+of_changes_at_once_each_tells_the_one_it_displaced(void **state)
+{
+    enum { N = 12, ROUNDS = 10 };
+    static char names[N][16];
+    struct sg_ref_row rows[N];
+    struct env_call calls[N];
+    int round, i, k, told[N + 1];
+
+    (void)state;
+    for (round = 0; round < ROUNDS; round++) {
+        memset(calls, 0, sizeof calls);
+        memset(told, 0, sizeof told);
+        for (i = 0; i < N; i++) {
+            snprintf(names[i], sizeof names[i], "user %d", i);
+            rows[i] = ref(round, 7, names[i], false);
+            sg_store_put_refs(env.store, &rows[i], 1, env_deadline(10000), env_done, &calls[i]);
+        }
+        for (i = 0; i < N; i++) {
+            if (!calls[i].done)
+                env_wait(&env, &calls[i]);
+            assert_int_equal(calls[i].rc, 0);
+            assert_in_range(rows[i].generation, 0, N - 1);
+            assert_int_equal(rows[i].previous_generation, rows[i].generation - 1);
+            told[rows[i].generation]++;
+        }
+        for (i = 0; i < N; i++) {
+            assert_int_equal(told[i], 1);
+            for (k = 0; k < N; k++)
+                if (rows[k].generation == rows[i].previous_generation)
+                    assert_string_equal(rows[k].subject, rows[i].previous_subject);
+        }
+    }
+}
+
+static void
 an_ended_ref_is_refused_unless_the_store_reuses_keys(void **state)
 {
     struct sg_ref_row r = ref(1, 7, "anna", false);
@@ -518,7 +553,7 @@ batches_over_the_same_rows_never_deadlock(void **state)
             int key[KINDS];
 
             for (k = 0; k < KINDS; k++)
-                key[k] = round % 8 * KEYS + rand_r(&seed) % KEYS;
+                key[k] = round * KEYS + rand_r(&seed) % KEYS;
             puts[i] = env_session(key[0], 5);
             more[i] = env_session(key[1], 5);
             puts[i].mark_dirty = more[i].mark_dirty = true;
@@ -818,6 +853,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(another_subject_in_place_is_a_new_generation_and_the_old_one_is_told,
                                reset),
+        cmocka_unit_test_setup(of_changes_at_once_each_tells_the_one_it_displaced, reset),
         cmocka_unit_test_setup(an_ended_ref_is_refused_unless_the_store_reuses_keys, reset),
         cmocka_unit_test_setup(a_tombstone_is_laid_for_a_token_that_was_never_seen, reset),
         cmocka_unit_test_setup(
