@@ -4,8 +4,14 @@
 
 /* In the order of `segue help`: the way a migration goes. */
 static const struct cli_command commands[] = {
-    {"init", "lay out the control schema, the shards, policies and first keys", cmd_init},
     {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
+    {"init", "lay out control and shards, first keys, a policy per realm", cmd_init},
+    {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
+    {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
+    {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
+    {"phase", "show or change a realm's phase and rollout", cmd_phase},
+    {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
+    {"status", "phase, instances, capture, shards, keys, journal", cmd_status},
 };
 
 int

@@ -76,7 +76,7 @@ export class ApiClient extends Client {
     const handOver = this.world.handOver;
     const answer = await exchange(this.http, this.legacy);
     if (answer.status === 200) {
-      if (handOver === false && this.world.handOver === false) this.world.found('early_jwts', { client: this.name });
+      if (answer.tries === 1 && handOver === false && this.world.handOver === false) this.world.found('early_jwts', { client: this.name });
       this.world.counts.exchanges++;
       return this.keepTokens(answer.json());
     }

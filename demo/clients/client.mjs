@@ -12,7 +12,6 @@ export class Client {
     this.subject = account.id;
     this.http = world.http();
     this.loggedInSince = 0; // 0 = not logged in
-    this.banned = false;
     world.secret(account.password);
   }
 
@@ -34,7 +33,6 @@ export class Client {
   }
 
   async act() {
-    if (this.banned) return;
     if (!this.loggedInSince) return this.logIn();
     await this.useIt();
   }
@@ -46,8 +44,7 @@ export class Client {
 
   /** The server does not know us any more. */
   lost(how) {
-    if (!this.banned)
-      this.world.found('forced_relogins', { client: this.name, how, loggedInForMs: Date.now() - this.loggedInSince, holds: this.holds });
+    this.world.found('forced_relogins', { client: this.name, how, loggedInForMs: Date.now() - this.loggedInSince, holds: this.holds });
     this.forget();
   }
 

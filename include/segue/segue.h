@@ -133,9 +133,10 @@ SEGUE_API const struct segue_key *segue_keyset_find(const struct segue_keyset *s
 SEGUE_API int segue_keyset_count(const struct segue_keyset *set);
 SEGUE_API const struct segue_key *segue_keyset_at(const struct segue_keyset *set, int i);
 
-/* A new set from a JWKS. Keys of another kty, crv, alg, use or key_ops are skipped and counted in
- * *skipped (may be NULL); a key that is of ours but broken, or a kid that comes twice, is an error,
- * so keep the last good set. */
+/* A new set from a JWKS, public halves only. Keys that are not ours to use (another kty, crv, alg,
+ * use or key_ops, a member missing or out of range) are skipped and counted in *skipped (may be
+ * NULL), as RFC 7517 section 5 has it. Text that is no JWKS, a kid that comes twice, more than 64
+ * keys are errors: keep the last good set then. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_from_jwks(const char *json, size_t len,
                                                                   struct segue_keyset **out,
                                                                   int *skipped,
@@ -210,9 +211,9 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_mint(const struct segue_key *ke
 struct segue_policy {
     const char *issuer;           /* compared exactly */
     const char *const *audiences; /* NULL-ended; one match is enough */
-    const char *typ;              /* NULL = "at+jwt"; the token may have "application/" before it */
-    int leeway_sec;               /* 0..300; 60 at most is usual */
-    size_t max_token_bytes;       /* 0 = SEGUE_TOKEN_BYTES, which it cannot exceed */
+    const char *typ; /* NULL = "at+jwt"; given without "application/", which tokens may have */
+    int leeway_sec;  /* 0..300; 60 at most is usual */
+    size_t max_token_bytes; /* 0 = SEGUE_TOKEN_BYTES, which it cannot exceed */
 };
 
 /* The memory that a verified token's claims live in: on the stack, in a struct, per connection. Its

@@ -64,6 +64,7 @@ CREATE TABLE segue_control.continuity (
     evicted    bigint      NOT NULL,     -- the counters as they must still be
     flushes    bigint      NOT NULL,
     beat       bigint      NOT NULL DEFAULT 0, -- last heartbeat the store acknowledged
+    kept       boolean     NOT NULL DEFAULT true, -- unproven, but nothing acknowledged was lost since it was last proven
     reason     text        NOT NULL DEFAULT '',
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -132,13 +132,18 @@ segue_keyset_at(const struct segue_keyset *set, int i)
 
 /* ---- JWKS ---- */
 
+/* RFC 7517 section 5: what is not understood, lacks a member or is out of range is passed over, so
+ * that one odd key does not keep the others from being used. */
 static enum segue_status
 add_jwk(struct segue_keyset *set, struct sg_slice json, int *skipped, struct segue_error *err)
 {
     struct segue_key *key;
-    enum segue_status status = sg_jwk_read(json, false, &key, err);
+    enum segue_status status;
 
-    if (status == SEGUE_UNSUPPORTED) {
+    if (json.ptr[0] != '{')
+        return sg_jwt_fail(err, SEGUE_MALFORMED, "the 'keys' of a JWKS must be objects");
+    status = sg_jwk_read(json, false, &key, err);
+    if (status != SEGUE_OK && status != SEGUE_INTERNAL) {
         (*skipped)++;
         return SEGUE_OK;
     }

@@ -211,30 +211,35 @@ sg_keyring_from_env(const char *name, struct sg_keyring **out, struct sg_err *er
 
 /* ---- writing ---- */
 
-static void
-new_ring_text(const char *id, struct sg_buf *b)
-{
-    uint8_t key[SG_HASH_BYTES];
-    char hex[2 * SG_HASH_BYTES + 1];
-    int i;
+#define NEW_RING_BYTES 512
 
-    sg_buf_puts(b,
-                "# Segue keyring. root is never changed; the first other key seals, all open.\n"
-                "# Back it up apart from the database: neither can be read without the other.\n");
+static size_t
+new_ring_text(const char *id, char text[NEW_RING_BYTES])
+{
+    char hex[2][2 * SG_HASH_BYTES + 1];
+    uint8_t key[SG_HASH_BYTES];
+    int i, n;
+
     for (i = 0; i < 2; i++) {
         sg_random(key, sizeof key);
-        sg_hex(key, sizeof key, hex);
-        sg_buf_printf(b, "%s:%s\n", i == 0 ? "root" : id, hex);
+        sg_hex(key, sizeof key, hex[i]);
     }
+    n = snprintf(text, NEW_RING_BYTES,
+                 "# Segue keyring. root is never changed; the first other key seals, all open.\n"
+                 "# Back it up apart from the database: neither is of use without the other.\n"
+                 "root:%s\n%s:%s\n",
+                 hex[0], id, hex[1]);
     sodium_memzero(key, sizeof key);
     sodium_memzero(hex, sizeof hex);
+    return (size_t)n;
 }
 
 int
 sg_keyring_create(const char *path, const char *id, struct sg_err *err)
 {
-    struct sg_buf b = SG_BUF_INIT(1024);
+    char text[NEW_RING_BYTES];
     int fd, cause = 0;
+    size_t len;
 
     if (!sg_ring_id_ok(id, strlen(id)) || strcmp(id, "root") == 0)
         return sg_fail(err, SG_E_INVALID, path, "a sealing key's id is 1 to %d of a-z 0-9 - _ .",
@@ -243,11 +248,11 @@ sg_keyring_create(const char *path, const char *id, struct sg_err *err)
     if (fd < 0)
         return sg_fail(err, errno == EEXIST ? SG_E_CONFLICT : SG_E_DENIED, path,
                        "could not make the keyring: %s", strerror(errno));
-    new_ring_text(id, &b);
-    errno = 0;
-    if (b.failed || write(fd, b.ptr, b.len) != (ssize_t)b.len || fsync(fd) != 0)
-        cause = errno != 0 ? errno : ENOSPC;
-    sg_buf_wipe(&b);
+    len = new_ring_text(id, text);
+    errno = ENOSPC; /* what a short write means */
+    if (write(fd, text, len) != (ssize_t)len || fsync(fd) != 0)
+        cause = errno;
+    sodium_memzero(text, sizeof text);
     if (close(fd) != 0 && cause == 0)
         cause = errno;
     if (cause == 0)

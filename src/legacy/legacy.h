@@ -76,7 +76,8 @@ enum sg_legacy_op {
     SG_LEGACY_END,    /* delete: found tells whether it was there */
     SG_LEGACY_PUT_SENTINEL, /* value -> the sentinel key (no TTL) */
     SG_LEGACY_HEARTBEAT,    /* value -> the heartbeat key; and read the counters */
-    SG_LEGACY_PROVE,        /* read the sentinel and the counters; changes nothing */
+    SG_LEGACY_PROVE,        /* read the sentinel, the counters and the heartbeat's value (found,
+                               read_value); changes nothing */
 };
 
 /* What proves that an absence means something (rule 1): compared against the realm's continuity
@@ -100,8 +101,9 @@ struct sg_legacy_request {
     int rc;
     struct sg_err err;
     bool found;
-    struct sg_buf read_value; /* READ; owned by the request: sg_legacy_request_clear frees it */
-    int64_t read_ttl_ms;      /* READ: remaining; -1 = the key has no TTL */
+    struct sg_buf
+        read_value;      /* READ, PROVE; owned by the request: sg_legacy_request_clear frees it */
+    int64_t read_ttl_ms; /* READ: remaining; -1 = the key has no TTL */
     struct sg_legacy_proof proof;
     int64_t evicted_keys, flushes; /* HEARTBEAT, PROVE */
     /* private to the store */
@@ -137,12 +139,15 @@ enum sg_legacy_change {
     SG_CHANGE_EXPIRED,
     SG_CHANGE_EVICTED,
     SG_CHANGE_RENAMED_FROM,
-    SG_CHANGE_RENAMED_TO, /* a pair, in this order */
-    SG_CHANGE_HEARTBEAT,  /* our own heartbeat key came back: key is its value's owner realm */
+    SG_CHANGE_RENAMED_TO, /* a pair, in this order; one alone: the key left the prefix, or came in
+                           */
+    SG_CHANGE_HEARTBEAT,  /* our own heartbeat key was written: key is the realm */
 };
 
 /* Follows changes of the realm's keys from now on. There is no replay: up means "followed from here
- * on; reconcile by a scan", down means "continuity is broken". */
+ * on; reconcile by a scan", down means "continuity is broken". Before the first up, down tells why
+ * it does not come; a reason is not told twice in a row. A change is told at least once. Every
+ * follower is unfollowed, and closed, before its store is closed. */
 struct sg_legacy_follow_events {
     void (*up)(void *ctx, const char *run_id);
     void (*change)(void *ctx, enum sg_legacy_change change, struct sg_slice key);

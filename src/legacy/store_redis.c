@@ -123,8 +123,8 @@ build(struct op *op)
         sg_redis_store_add(b, "PTTL %", &key);
         break;
     case SG_LEGACY_TOUCH:
-        /* Never 0 or less, which would delete. GT leaves a key without TTL alone. */
-        snprintf(op->number, sizeof op->number, "%lld", (long long)(q->ttl_ms > 0 ? q->ttl_ms : 1));
+        /* GT never shortens, also not to 0 or less, and leaves a key without TTL alone. */
+        snprintf(op->number, sizeof op->number, "%lld", (long long)q->ttl_ms);
         values[0] = key;
         values[1] = sg_str(op->number);
         sg_redis_store_add(b, "EXISTS %", &key);
@@ -148,8 +148,12 @@ build(struct op *op)
         sg_redis_store_add(b, "SET % %", values);
         if (q->op == SG_LEGACY_PUT_SENTINEL)
             break;
-        /* fall through */
+        sg_redis_store_add(b, "INFO stats", NULL);
+        sg_redis_store_add(b, "INFO commandstats", NULL);
+        break;
     case SG_LEGACY_PROVE:
+        own = sg_str(store->heartbeat);
+        sg_redis_store_add(b, "GETRANGE % 0 255", &own);
         sg_redis_store_add(b, "INFO stats", NULL);
         sg_redis_store_add(b, "INFO commandstats", NULL);
         break;
@@ -271,6 +275,22 @@ take_heartbeat(struct op *op)
 }
 
 static int
+take_prove(struct op *op)
+{
+    struct sg_legacy_request *q = op->request;
+    const struct redisReply *beat = op->batch.replies[0];
+
+    if (take_counters(op) != 0)
+        return -1;
+    q->found = beat != NULL && beat->type == REDIS_REPLY_STRING && beat->len > 0;
+    if (!q->found)
+        return 0;
+    q->read_value = SG_BUF_INIT(256);
+    sg_buf_add(&q->read_value, sg_slice(beat->str, beat->len));
+    return 0;
+}
+
+static int
 take_replies(struct op *op)
 {
     switch (op->request->op) {
@@ -287,7 +307,7 @@ take_replies(struct op *op)
     case SG_LEGACY_HEARTBEAT:
         return take_heartbeat(op);
     case SG_LEGACY_PROVE:
-        return take_counters(op);
+        return take_prove(op);
     }
     return sg_fail(&op->request->err, SG_E_INTERNAL, op->store->url.name, "no such operation");
 }

@@ -161,7 +161,8 @@ ledger_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *co
     sg_part_fence(part, columns, COL_FENCE);
     sg_part_call(part, &st_settle, columns, settle_columns);
     sg_part_call(part, &st_rejects, columns, reject_columns);
-    sg_part_call(part, &st_ledger, columns, ledger_columns);
+    if (c->chunk >= 0)
+        sg_part_call(part, &st_ledger, columns, ledger_columns);
 }
 
 static void
@@ -178,14 +179,24 @@ sg_store_put_chunk(struct sg_store *store, struct sg_chunk *chunk, uint64_t dead
                                                  .every_shard = true,
                                                  .build = ledger_build,
                                                  .take = ledger_take};
+    static const struct sg_phase_of_op uncounted = {.rows_max = SG_STORE_ROWS_MAX,
+                                                    .entry = ledger_entry,
+                                                    .build = ledger_build,
+                                                    .take = ledger_take};
     static const struct sg_phase_of_op sessions = {.rows_max = SG_STORE_ROWS_MAX,
                                                    .entry = sessions_entry,
                                                    .build = sessions_build,
                                                    .take = sessions_take,
                                                    .after = "store.chunk.after_sessions",
                                                    .next = &ledger};
-    struct chunk_op *op = sg_op_new(sizeof *op, store, &sessions,
-                                    chunk->n_sessions + chunk->n_rejects, deadline_ns, done, ctx);
+    static const struct sg_phase_of_op uncounted_sessions = {.rows_max = SG_STORE_ROWS_MAX,
+                                                             .entry = sessions_entry,
+                                                             .build = sessions_build,
+                                                             .take = sessions_take,
+                                                             .next = &uncounted};
+    struct chunk_op *op =
+        sg_op_new(sizeof *op, store, chunk->chunk >= 0 ? &sessions : &uncounted_sessions,
+                  chunk->n_sessions + chunk->n_rejects, deadline_ns, done, ctx);
 
     op->chunk = chunk;
     sg_op_start(&op->op);

@@ -183,15 +183,15 @@ beat_take(struct sg_store_op *op, struct sg_part *part)
 }
 
 void
-sg_store_put_beat(struct sg_store *store, const char *realm, int64_t beat, int64_t sent_ms,
-                  uint64_t deadline_ns, sg_store_done done, void *ctx)
+sg_store_put_beat(struct sg_store *store, int shard, const char *realm, int64_t beat,
+                  int64_t sent_ms, uint64_t deadline_ns, sg_store_done done, void *ctx)
 {
-    static const struct sg_phase_of_op phase = {
-        .every_shard = true, .build = beat_build, .take = beat_take};
+    static const struct sg_phase_of_op phase = {.build = beat_build, .take = beat_take};
     struct beat_op *b = sg_op_new(sizeof *b, store, &phase, 0, deadline_ns, done, ctx);
 
     sg_copy_string(b->realm, sizeof b->realm, sg_str(realm));
     b->beat = beat;
     b->sent_ms = sent_ms;
+    b->op.only_shard = shard;
     sg_op_start(&b->op);
 }

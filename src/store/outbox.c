@@ -3,13 +3,15 @@
 
 #include <stdlib.h>
 
-/* What the mirror has to carry to the legacy store: the longest waiting first. */
+/* What the mirror has to carry to the legacy store: ends first, so that held sessions do not keep
+ * them waiting; then the longest waiting. */
 static const struct sg_pg_stmt st_poll = {
     "store.outbox_poll",
     "SELECT o.bucket, o.sid, o.version, s.ended_at IS NOT NULL, -segue.ms_until(s.ended_at), "
     "segue.ms_until(segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute)), s.idle_ms, "
-    "s.handle, s.record FROM segue.outbox AS o JOIN segue.session AS s USING (realm, bucket, sid) "
-    "WHERE o.realm = $1 ORDER BY o.at, o.bucket, o.sid LIMIT $2::int",
+    "s.handle, s.record, segue.ms_until(s.exp_source) FROM segue.outbox AS o JOIN segue.session AS "
+    "s USING (realm, bucket, sid) "
+    "WHERE o.realm = $1 ORDER BY s.ended_at IS NULL, o.at, o.bucket, o.sid LIMIT $2::int",
     2, 0, false};
 
 /* In the order in which puts and ends write here. */
@@ -80,6 +82,7 @@ poll_take(struct sg_store_op *op, struct sg_part *part)
         r->ended_for_ms = sg_pg_int(b, 0, i, 4, -1);
         r->expires_in_ms = sg_pg_int(b, 0, i, 5, INT64_MAX);
         r->idle_ms = sg_pg_int(b, 0, i, 6, 0);
+        r->exp_source_in_ms = sg_pg_int(b, 0, i, 9, INT64_MIN);
         r->handle = sg_buf_slice(&held->row[i].handle);
         r->record = sg_buf_slice(&held->row[i].record);
     }

@@ -98,7 +98,8 @@ void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, 
 
 /* A whole chunk of a transfer: first its sessions, on their subjects' shards; when those are
  * committed, on the shards of the keys' digests, its rejects and the ledger row (P5: never counted
- * before stored). Every shard gets a ledger row, and a chunk done again replaces them all. Sessions
+ * before stored). Every shard gets a ledger row, and a chunk done again replaces them all; a chunk
+ * numbered -1 is of no snapshot and is counted nowhere. Sessions
  * need store_digest; rejects of before that are stored now are settled. Sessions and rejects
  * together: at most SG_STORE_ROWS_MAX. */
 struct sg_reject_row {
@@ -279,9 +280,9 @@ struct sg_feed_poll {
 void sg_store_poll_feed(struct sg_store *store, struct sg_feed_poll *poll, uint64_t deadline_ns,
                         sg_store_done done, void *ctx);
 
-/* Writes the heartbeat to every shard that answers. */
-void sg_store_put_beat(struct sg_store *store, const char *realm, int64_t beat, int64_t sent_ms,
-                       uint64_t deadline_ns, sg_store_done done, void *ctx);
+/* Writes the heartbeat to one shard. */
+void sg_store_put_beat(struct sg_store *store, int shard, const char *realm, int64_t beat,
+                       int64_t sent_ms, uint64_t deadline_ns, sg_store_done done, void *ctx);
 
 /* ---- the outbox: what the mirror has to do, one shard at a time ---- */
 
@@ -292,6 +293,7 @@ struct sg_outbox_row {
     bool ended;
     int64_t ended_for_ms;
     int64_t expires_in_ms, idle_ms;
+    int64_t exp_source_in_ms;       /* the source's own word; INT64_MIN = it never held it */
     struct sg_slice handle, record; /* sealed; valid during the callback's list only */
 };
 struct sg_outbox_poll {

@@ -361,8 +361,7 @@ sg_dirty_passed(struct sg_dirty *d, uint64_t epoch, int shard)
         d->oldest++;
     if (d->held_up[shard] > 0)
         return false;
-    return d->oldest > epoch ||
-           (d->oldest == epoch && d->open[epoch % SG_DIRTY_EPOCHS] == 0);
+    return d->oldest > epoch || (d->oldest == epoch && d->open[epoch % SG_DIRTY_EPOCHS] == 0);
 }
 
 int

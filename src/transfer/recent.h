@@ -7,9 +7,10 @@
 
 #include <stdint.h>
 
-/* What was stored lately, so that a touch on every request does not become a row written on every request: the same value
- * is stored again only when its expiry moved by an eighth of the lifetime (rule 14). A table of fixed size in which a
- * later key takes an earlier one's place; forgetting costs one write. Pure. */
+/* What was stored lately, so that a touch on every request does not become a row written on every
+ * request: the same value is stored again only when its expiry moved by an eighth of the lifetime
+ * (rule 14). A table of fixed size in which a later key takes an earlier one's place; forgetting
+ * costs one write. Pure. */
 struct sg_recent;
 
 #define SG_RECENT_SLOTS 65536

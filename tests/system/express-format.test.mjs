@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The express-session codec and the "redis" store against a real Express app (express-session,
-// connect-redis, passport) on a real redis-server, both ways. LEGACY_TOOL names the built
-// legacy_tool.
+// connect-redis, passport) on a real redis-server, both ways.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,13 +16,14 @@ import session from 'express-session';
 import passport from 'passport';
 import { createClient } from 'redis';
 
-const tool = process.env.LEGACY_TOOL;
+import { build } from '../lib/paths.mjs';
+
+const tool = path.join(build, 'tests/system/legacy_tool');
 const MAX_AGE = 60_000;
 let dir, server, client;
 const closing = [];
 
 before(async () => {
-  assert.ok(tool, 'LEGACY_TOOL is not set');
   dir = await mkdtemp(path.join(tmpdir(), 'segue-express-'));
   server = spawn('redis-server', ['--port', '0', '--unixsocket', `${dir}/s`, '--save', '', '--dir', dir,
     '--logfile', 'log', '--hz', '100'], { stdio: 'ignore' });

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static uv_loop_t *loop;
 static struct sg_legacy_store *store;
@@ -30,7 +31,7 @@ die(const struct sg_err *err)
 {
     print(json_pack("{s:s,s:s,s:s}", "error", sg_code_name(err->code), "place", err->place, "text",
                     err->text));
-    exit(1);
+    _exit(1); /* what is open stays open */
 }
 
 static void
@@ -107,6 +108,9 @@ cmd_create(const char *subject, const char *idle_ms)
     ask(&q, SG_LEGACY_CREATE, sg_buf_slice(&key));
     print(json_pack("{s:s,s:s,s:s,s:b}", "key", key.ptr, "cookie", cookie.ptr, "value", value.ptr,
                     "found", q.found));
+    sg_buf_free(&key);
+    sg_buf_free(&value);
+    sg_buf_free(&cookie);
 }
 
 static void
@@ -126,6 +130,8 @@ cmd_by_credential(enum sg_legacy_op op, const char *credential, const char *ttl_
     print(json_pack("{s:s,s:b,s:s,s:I,s:I,s:s}", "key", key.ptr, "found", q.found, "subject",
                     record.subject, "idle_ms", (json_int_t)record.idle_ms, "ttl_ms",
                     (json_int_t)q.read_ttl_ms, "run_id", q.proof.run_id));
+    sg_legacy_request_clear(&q);
+    sg_buf_free(&key);
 }
 
 static void
@@ -137,6 +143,7 @@ cmd_cookie(const char *key)
     if (codec->key_to_credential(&cfg, sg_str(key), &cookie, &err) != 0)
         die(&err);
     print(json_pack("{s:s}", "cookie", cookie.ptr));
+    sg_buf_free(&cookie);
 }
 
 static void
@@ -239,6 +246,9 @@ main(int argc, char **argv)
         fprintf(stderr, "usage: see the head of legacy_tool.c\n");
         return 2;
     }
+    store->type->close(store, NULL, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_loop_close(loop);
     free(text);
     return 0;
 }

@@ -323,11 +323,13 @@ rsa_moduli_and_exponents_are_bounded(void **state)
 static void
 jwks_is_read_with_foreign_keys_skipped(void **state)
 {
-    static const char jwks[] = "{\"hint\":{\"a\":[1,2]},\"keys\":["
-                               "{\"kty\":\"oct\",\"k\":\"AAAA\",\"kid\":\"a\"}," ED "\"x\":\"" ED_X
-                               "\",\"kid\":\"a\",\"d\":\"" ED_D "\"},"
-                               "{\"kty\":\"new\",\"kid\":\"n\"}," EC "\"x\":\"" EC_X
-                               "\",\"y\":\"" EC_Y "\",\"kid\":\"b\"}]}";
+    static const char jwks[] =
+        "{\"hint\":{\"a\":[1,2]},\"keys\":["
+        "{\"kty\":\"oct\",\"k\":\"AAAA\",\"kid\":\"a\"}," ED "\"x\":\"" ED_X
+        "\",\"kid\":\"a\",\"d\":\"" ED_D "\"},"
+        "{\"kty\":\"new\",\"kid\":\"n\"}," ED "\"x\":\"AA\",\"kid\":\"c\"}," ED "\"x\":7}," ED
+        "\"x\":\"" ED_X "\",\"kid\":\"a b\"}," EC "\"x\":\"" EC_X "\",\"y\":\"" EC_Y
+        "\",\"kid\":\"b\"}]}";
     struct segue_keyset *set;
     char out[SEGUE_JWK_BYTES];
     size_t len;
@@ -335,7 +337,7 @@ jwks_is_read_with_foreign_keys_skipped(void **state)
 
     (void)state;
     assert_int_equal(segue_keyset_from_jwks(jwks, sizeof jwks - 1, &set, &skipped, NULL), SEGUE_OK);
-    assert_int_equal(skipped, 2);
+    assert_int_equal(skipped, 5);
     assert_int_equal(segue_keyset_count(set), 2);
     assert_int_equal(segue_key_alg(segue_keyset_find(set, "a")), SEGUE_EDDSA);
     assert_int_equal(segue_key_alg(segue_keyset_find(set, "b")), SEGUE_ES256);
@@ -366,7 +368,6 @@ broken_jwks_gives_no_set(void **state)
         {"", SEGUE_MALFORMED},
         {"{\"keys\":[],\"keys\":[]}", SEGUE_MALFORMED},
         {"{\"keys\":[]}}", SEGUE_MALFORMED},
-        {"{\"keys\":[" ED "\"x\":\"AA\",\"kid\":\"a\"}]}", SEGUE_MALFORMED},
         {"{\"keys\":[" ED "\"x\":\"" ED_X "\",\"kid\":\"a\"}," EC "\"x\":\"" EC_X "\",\"y\":\"" EC_Y
          "\",\"kid\":\"a\"}]}",
          SEGUE_DUPLICATE},

@@ -253,14 +253,15 @@ a_beat_comes_after_the_rows_that_were_committed_before_it(void **state)
     (void)state;
     follow(&seen);
     end_session(1);
-    sg_store_put_beat(env.store, REALM, 42, 1700000000123, env_deadline(5000), env_done, &call);
+    sg_store_put_beat(env.store, 0, REALM, 42, 1700000000123, env_deadline(5000), env_done, &call);
     assert_int_equal(env_wait(&env, &call), 0);
     poll_feed(&seen);
     assert_int_equal(seen.beats, 1);
     assert_true(seen.beat == 42);
     assert_int_equal(seen.rows_before_beat, 1);
-    assert_int_equal(env_sql(&env, 1, "SELECT beat FROM segue.heartbeat WHERE realm = '" REALM "'"),
+    assert_int_equal(env_sql(&env, 0, "SELECT beat FROM segue.heartbeat WHERE realm = '" REALM "'"),
                      42);
+    assert_int_equal(env_sql(&env, 1, "SELECT count(*) FROM segue.heartbeat"), 0);
 }
 
 static void
