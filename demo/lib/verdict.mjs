@@ -97,7 +97,7 @@ export function judge({ walk, seeded }) {
   result.ok = promises.every((p) => p.holds) && size.every((s) => s.holds);
   const details = {
     forced_relogins: found.forced_relogins, resurrected, stale, wrong_identity: found.wrong_identity, early_jwts: found.early_jwts, duplicates, notOne,
-    refreshes, mismatches, request_errors: outside, believed, leaks: facts.leaks.found,
+    slow_logouts: results.logoutLags.filter(({ at, ms }) => ms > LAG_P99_MS && !faults.during(at, at + ms)), refreshes, mismatches, request_errors: outside, believed, leaks: facts.leaks.found,
   };
   return { result, promises, size, details };
 }
