@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Runs every test of every runner and closes with one line, "N passed, N failed". Called by `./dev test`, whose help has the options.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 import { root } from './lib/paths.mjs';
+import { processesIn } from './lib/proc.mjs';
 
+const FUZZ_SECONDS = 60; // each target, in a long run
 const FILE_LIMIT_MS = 600_000; // one system test file, and one `meson test`
 const args = process.argv.slice(2);
 const options = new Set(args.filter((a) => a.startsWith('--')));
@@ -19,6 +22,22 @@ const long = options.has('--long');
 if (long) process.env.SEGUE_LONG = '1';
 process.env.ASAN_OPTIONS ??= 'detect_leaks=1:abort_on_error=1';
 process.env.UBSAN_OPTIONS ??= 'halt_on_error=1:print_stacktrace=1';
+
+// All that tests put under TMPDIR goes at the end, also when a test was killed half-way. PostgreSQL's user enters it.
+const tmp = mkdtempSync(path.join(os.tmpdir(), 'sgt-'));
+chmodSync(tmp, 0o755);
+process.env.TMPDIR = tmp;
+
+/** Ends what tests left running and removes their files; returns the processes' descriptions. */
+function cleanUp() {
+  const left = processesIn(tmp).map((pid) => {
+    const text = `${pid} ${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} in ${readlinkSync(`/proc/${pid}/cwd`)}`;
+    process.kill(pid, 'SIGKILL');
+    return text;
+  });
+  rmSync(tmp, { recursive: true, force: true, maxRetries: 5 });
+  return left;
+}
 
 const wanted = (name) => names.length === 0 || names.some((n) => name.includes(n));
 const tty = process.stdout.isTTY;
@@ -53,16 +72,19 @@ async function during(name, work) {
   console.log(`${name}: ${passed ? `${passed} ok` : failed ? '' : 'done'}${failed ? `${passed ? ', ' : ''}${failed} FAILED` : ''}${skipped ? `, ${skipped} skipped` : ''} (${seconds} s)`);
 }
 
-let running = null;
+let running = null; // {pid, closed}
+let interrupted = false;
 
 /** A program in its own process group, killed whole after the limit or when this one is interrupted: {code, out, expired}. */
 function program(file, argv, { onLine = () => {}, env = {}, limit = FILE_LIMIT_MS, show = false } = {}) {
+  if (interrupted) return new Promise(() => {}); // the end is near
   return new Promise((resolve, reject) => {
     const child = spawn(file, argv, { cwd: root, env: { ...process.env, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     let rest = '';
     let expired = false;
-    running = child.pid;
+    let close;
+    running = { pid: child.pid, closed: new Promise((r) => (close = r)) };
     const timer = setTimeout(() => {
       expired = true;
       process.kill(-child.pid, 'SIGKILL');
@@ -82,16 +104,23 @@ function program(file, argv, { onLine = () => {}, env = {}, limit = FILE_LIMIT_M
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       running = null;
-      resolve({ code: code ?? signal, out, expired });
+      close();
+      if (!interrupted) resolve({ code: code ?? signal, out, expired });
     });
   });
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-  process.on(signal, () => {
+  process.on(signal, async () => {
+    if (interrupted) return;
+    interrupted = true;
     // What it started ends by itself: segue dev by the signal or the end of its stdin, its servers with it.
-    if (running) process.kill(-running, 'SIGTERM');
-    console.log(`${total.pass} passed, ${total.fail} failed (interrupted)`);
+    if (running) {
+      process.kill(-running.pid, 'SIGTERM');
+      await Promise.race([running.closed, new Promise((r) => setTimeout(r, 5_000))]);
+    }
+    cleanUp();
+    console.log(`interrupted in ${stage}: ${total.pass} passed, ${total.fail} failed`);
     process.exit(130);
   });
 
@@ -127,14 +156,15 @@ async function unitTests(dir) {
   if (r.expired || seen.length < chosen.length) count('fail', `meson test: ${seen.length} of ${chosen.length} ran`, 0, r.out);
 }
 
-async function nodeTests(file, env = {}) {
+/** One file of Node tests on the programs of a build. */
+async function nodeTests(file, dir) {
   let failed = 0;
   let any = 0;
   const r = await program(
     process.execPath,
     ['--test', `--test-reporter=${path.join(root, 'tests/lib/reporter.mjs')}`, '--test-reporter-destination=stdout', file],
     {
-      env,
+      env: { SEGUE_BUILD: dir, LEGACY_TOOL: path.join(root, dir, 'tests/system/legacy_tool') },
       limit: long ? 3_600_000 : FILE_LIMIT_MS,
       onLine: (line) => {
         let t;
@@ -156,6 +186,20 @@ async function nodeTests(file, env = {}) {
 const testFiles = (dir) =>
   existsSync(path.join(root, dir)) ? readdirSync(path.join(root, dir)).filter((f) => f.endsWith('.test.mjs') && wanted(f)).sort().map((f) => path.join(dir, f)) : [];
 
+/** Each fuzzer for a while, from the kept corpus; what it finds anew stays in the build folder. */
+async function fuzz() {
+  if (!(await build('fuzz'))) return;
+  const dir = path.join(root, 'build-fuzz/tests/fuzz');
+  for (const file of readdirSync(dir).filter((f) => /^fuzz_\w+$/.test(f)).sort()) {
+    const target = file.slice('fuzz_'.length);
+    if (!wanted(target)) continue;
+    const found = path.join(dir, `found_${target}`);
+    mkdirSync(found, { recursive: true });
+    const r = await program(path.join(dir, file), [`-max_total_time=${FUZZ_SECONDS}`, `-artifact_prefix=${found}/`, found, `tests/fuzz/corpus/${target}`]);
+    count(r.code === 0 ? 'pass' : 'fail', `fuzz ${target}`, 0, r.out);
+  }
+}
+
 /** House rules that a program can check. */
 async function rules() {
   const files = (await program('git', ['-c', 'safe.directory=*', 'ls-files', '-co', '--exclude-standard'])).out.split('\n').filter((f) => f && existsSync(path.join(root, f)));
@@ -174,15 +218,16 @@ let normal = false;
 let sanitized = false;
 await during('build', async () => (normal = await build('normal')));
 if (names.length === 0 || options.has('--asan')) await during('sanitizer build', async () => (sanitized = await build('asan')));
-if (long && names.length === 0) await during('release build', () => build('release'));
+if (names.length === 0) await during('release build', () => build('release'));
 if (normal) await during('unit tests', () => unitTests('build'));
 if (sanitized) await during('unit tests, sanitized', () => unitTests('build-asan'));
 if (normal) {
-  for (const file of [...testFiles('tests/system'), ...testFiles('demo')]) await during(file, () => nodeTests(file));
+  for (const file of [...testFiles('tests/system'), ...testFiles('demo'), ...testFiles('demo/test')]) await during(file, () => nodeTests(file, 'build'));
 }
 if (sanitized && options.has('--asan')) {
-  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, { SEGUE_BUILD: 'build-asan' }));
+  for (const file of testFiles('tests/system')) await during(`${file}, sanitized`, () => nodeTests(file, 'build-asan'));
 }
+if (long) await during('fuzzing', fuzz);
 if (names.length === 0) await during('house rules', rules);
 if (options.has('--mutants')) {
   await during('mutants', async () => {
@@ -199,6 +244,11 @@ if (options.has('--mutants')) {
     if (r.code !== 0 && !/^(SURVIVED|BROKEN) /m.test(r.out)) count('fail', 'mutants', 0, r.out);
   });
 }
+
+await during('clean-up', () => {
+  const left = cleanUp();
+  if (left.length) count('fail', 'tests leave no process behind', 0, left.join('\n'));
+});
 
 if (total.pass + total.fail === 0) count('fail', `no test matches ${names.join(' ')}`);
 if (failures.length) console.log(`\nfailed:\n${failures.map((f) => `  ${f}`).join('\n')}`);

@@ -6,7 +6,8 @@
 static const struct cli_command commands[] = {
     {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
     {"init", "lay out control and shards, first keys, a policy per realm", cmd_init},
-    {"transfer", "carry sessions over, follow both sides, decide on doubts", cmd_transfer},
+    {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
+    {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},

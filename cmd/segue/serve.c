@@ -75,7 +75,7 @@ on_stop(uv_async_t *async)
 }
 
 static int
-worker_open(struct worker *w, struct sg_err *err)
+worker_open(struct worker *w, const struct worker *first, struct sg_err *err)
 {
     struct sg_engine_options engine = {.config = w->config,
                                        .ring = w->ring,
@@ -84,7 +84,7 @@ worker_open(struct worker *w, struct sg_err *err)
                                        .event = engine_event};
     struct sg_server_options server = {.config = w->config,
                                        .listen = w->listen,
-                                       .reuse_port = w->config->loops != 1,
+                                       .share = first != NULL ? first->server : NULL,
                                        .event = server_event};
 
     if (uv_loop_init(&w->loop) != 0)
@@ -112,6 +112,7 @@ static int
 check_budget(const struct sg_config *c, int loops, struct sg_err *err)
 {
     int per_shard = loops * (c->connections + LISTENERS_PER_SHARD);
+    char text[128];
 
     if (per_shard > BUDGET_PER_SHARD)
         return sg_fail(
@@ -119,7 +120,9 @@ check_budget(const struct sg_config *c, int loops, struct sg_err *err)
             "%d loops x (%d connections + 1 for the feed) = %d connections on each shard, "
             "more than %d: lower 'loops' or 'connections'",
             loops, c->connections, per_shard, BUDGET_PER_SHARD);
-    sg_log(SG_INFO, "connection budget", "instance", c->instance, NULL);
+    snprintf(text, sizeof text, "%d loops x (%d connections + 1 feed) = %d on each of %d shards",
+             loops, c->connections, per_shard, c->n_shards);
+    sg_log(SG_INFO, "connection budget", "budget", text, NULL);
     return 0;
 }
 
@@ -157,13 +160,12 @@ serve(const struct cli_usage *usage, const struct sg_config *config, const struc
     for (i = 0; i < n && rc == 0; i++) {
         workers[i] = (struct worker){
             .config = config, .ring = ring, .listen = listen, .instance = instance, .index = i};
-        rc = worker_open(&workers[i], &err);
-        if (rc == 0)
-            workers[i].started =
-                pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+        rc = worker_open(&workers[i], i > 0 ? &workers[0] : NULL, &err);
     }
     if (rc != 0)
         return cli_fail(usage, &err); /* nothing was served yet: the kernel closes what is open */
+    for (i = 0; i < n; i++)
+        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
     snprintf(where, sizeof where, "%d", sg_server_port(workers[0].server));
     sg_log(SG_INFO, "serving", "instance", instance, "listen", listen, "port", where, NULL);
     sg_log(SG_INFO, "stopping", "signal", strsignal(wait_for_signal(&set)), NULL);

@@ -12,7 +12,6 @@ export class Client {
     this.subject = account.id;
     this.http = world.http();
     this.loggedInSince = 0; // 0 = not logged in
-    this.banned = false;
     world.secret(account.password);
   }
 
@@ -34,7 +33,6 @@ export class Client {
   }
 
   async act() {
-    if (this.banned) return;
     if (!this.loggedInSince) return this.logIn();
     await this.useIt();
   }
@@ -46,8 +44,7 @@ export class Client {
 
   /** The server does not know us any more. */
   lost(how) {
-    if (!this.banned)
-      this.world.found('forced_relogins', { client: this.name, how, loggedInForMs: Date.now() - this.loggedInSince, holds: this.holds });
+    this.world.found('forced_relogins', { client: this.name, how, loggedInForMs: Date.now() - this.loggedInSince, holds: this.holds });
     this.forget();
   }
 
@@ -59,19 +56,19 @@ export class Client {
    * After a logout: asks with the old credential until it is refused, and measures how long it lived on; later asks again
    * whether it stayed so. ask: () => whether it still works
    */
-  async mustDie(ask) {
+  async mustDie(what, ask) {
     const began = performance.now();
     const at = Date.now();
     let ms;
     while (await ask()) {
       ms = performance.now() - began;
-      if (ms > DEAD_WITHIN_MS) return this.world.found('resurrected_logouts', { client: this.name, how: `alive ${Math.round(ms)} ms after the logout` });
+      if (ms > DEAD_WITHIN_MS) return this.world.found('resurrected_logouts', { client: this.name, how: `${what} is alive ${Math.round(ms)} ms after the logout` });
       await sleep(ASK_EVERY_MS);
     }
-    this.world.logoutLags.push({ at, ms: ms ?? 0 });
+    this.world.logoutLags.push({ at, what, ms: ms ?? 0 });
     setTimeout(async () => {
       if (this.world.stopped) return;
-      if (await ask().catch(() => false)) this.world.found('resurrected_logouts', { client: this.name, how: 'dead, then alive again' });
+      if (await ask().catch(() => false)) this.world.found('resurrected_logouts', { client: this.name, how: `${what} was dead, then alive again` });
     }, 2000).unref();
   }
 }

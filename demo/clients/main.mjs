@@ -53,14 +53,6 @@ const commands = {
     return actors[part](options);
   },
 
-  /** Bans a client that is logged in, for good: from now on nobody may know it. */
-  async ban() {
-    const client = clients.find((c) => c.loggedInSince && !(c instanceof Admin));
-    client.banned = true;
-    await actors.users.setActive(client.subject, false);
-    return { subject: client.subject };
-  },
-
   /** Stops everybody; what was secret and what was ended goes to the given files. */
   async stop({ secretsFile, endedFile }) {
     world.stopped = true;

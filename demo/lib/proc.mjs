@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Starts a program; its output goes to the log file. options: {log, env, cwd, stdio, signal: what to end it with} */
 export function start(command, args, { log, signal = 'SIGTERM', stdin = 'ignore', stdout, ...options } = {}) {
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], {
     stdio: [stdin, 'pipe', 'pipe'],
     detached: true, // a group of its own: Ctrl-C reaches only the driver, which then ends all in order
     ...options,

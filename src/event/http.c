@@ -224,7 +224,7 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url, const char *m
         r->checked = true;
         r->method = method;
         if (r->refuse_with == 0)
-            r->refuse_with = sg_http_check_headers(mhd, version, h->max_body_bytes);
+            r->refuse_with = sg_http_check_headers(mhd, method, version, h->max_body_bytes);
         /* an answer to the first call closes the connection: for a refusal that is right */
         return r->refuse_with != 0 ? refuse(r) : MHD_YES;
     }
@@ -399,6 +399,12 @@ int
 sg_http_port(const struct sg_http *h)
 {
     return h->port;
+}
+
+int
+sg_http_listen_fd(const struct sg_http *h)
+{
+    return h->listen_fd;
 }
 
 struct sg_http_stats

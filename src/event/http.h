@@ -19,12 +19,18 @@ struct sg_http_options {
     const char *address; /* "127.0.0.1:8080", "[::1]:0" or "unix:/path"; loopback or Unix only
                             unless allow_any */
     bool allow_any;
-    bool reuse_port;       /* several loops on one TCP port */
+    bool reuse_port; /* several loops on one TCP port */
+    /* Take the listening socket of this one, of another loop not yet running, instead of binding:
+     * Unix sockets have no reuse_port. address must be the same. May be NULL. */
+    const struct sg_http *share;
     int max_connections;   /* one more is refused at accept */
     size_t max_body_bytes; /* larger: 413 */
-    size_t memory_bytes;   /* pool a connection, for the request's headers and the answer's together
-                              (8 KiB holds a 4 KiB cookie; a request above it: 431) */
-    int idle_timeout_ms;   /* silent or stalled connection; rounded up to seconds */
+    /* Pool a connection. It holds the request's headers, cookies once more, and the answer's
+     * headers. A request that does not fit gets 431 (in 8 KiB a 4,000-byte cookie does not), an
+     * answer that does not fit is lost with its connection: 16 KiB takes 4 KiB of cookies and 7 KiB
+     * of answer. */
+    size_t memory_bytes;
+    int idle_timeout_ms; /* silent or stalled connection; rounded up to seconds */
     /* A dripper is cut: a request must be complete, body included, this long after accept or after
      * its request line; on a kept connection whose request line does not even end, idle_timeout_ms
      * later. Looked at each 250 ms. */
@@ -45,15 +51,18 @@ SG_MUST_USE int sg_http_open(uv_loop_t *loop, const struct sg_clock *clock,
 /* The port bound (for ":0"). */
 int sg_http_port(const struct sg_http *http);
 
-/* Stops accepting, answers with Connection: close, and calls drained when the last request is
- * answered or the deadline has passed, whichever is first; then everything is closed and freed. */
+/* Stops accepting at a next turn of the loop, answers with Connection: close, and when the last
+ * request is answered or the deadline has passed, whichever is first, closes every connection
+ * (`aborted` for what is still open). drained is called last, when all is freed: the loop must run
+ * until then. A Unix socket's file is removed unless a successor has replaced it. */
 void sg_http_drain(struct sg_http *http, uint64_t deadline_ns, void (*drained)(void *ctx),
                    void *ctx);
 
 /* Refused with 400 and a closed connection before the handler sees them: Content-Length with
  * Transfer-Encoding, two Content-Length, two Host or none, two Authorization, any transfer coding
- * but "chunked", a control character in a value, a name that is no token, a target that does not
- * start with '/', a broken escape or a NUL in it. */
+ * but "chunked", a line that ends in other than CR LF, a folded line, a control character in a
+ * value, a name that is no token, a target that does not start with '/', a broken escape or a NUL
+ * in it. */
 
 const char *sg_http_method(const struct sg_http_request *r);
 const char *sg_http_path(const struct sg_http_request *r); /* percent-decoded, without query */

@@ -48,7 +48,8 @@ struct sg_http_request *sg_http_request_new(const char *uri, size_t max_body_byt
 void sg_http_request_free(struct sg_http_request *r);
 
 /* 0, or the status with which these headers are refused. */
-int sg_http_check_headers(struct MHD_Connection *mhd, const char *version, size_t max_body_bytes);
+int sg_http_check_headers(struct MHD_Connection *mhd, const char *method, const char *version,
+                          size_t max_body_bytes);
 
 /* The answer built from status, headers and body. NULL when memory ran out. */
 struct MHD_Response *sg_http_build(struct sg_http_request *r, struct sg_slice body, bool close);
@@ -57,7 +58,11 @@ struct MHD_Response *sg_http_build(struct sg_http_request *r, struct sg_slice bo
 void sg_http_answered(struct sg_http_request *r);
 bool sg_http_closing(const struct sg_http *http);
 
-/* A listening, non-blocking socket. path[108] is filled with a Unix socket's path, else empty. */
+/* The listening socket, -1 while draining. */
+int sg_http_listen_fd(const struct sg_http *http);
+
+/* A listening, non-blocking socket, bound or shared. path[108] is filled with a Unix socket's path
+ * where this is the one to remove it, else empty. */
 SG_MUST_USE int sg_http_bind(const struct sg_http_options *options, int *fd, int *port, char *path,
                              struct sg_err *err);
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,11 @@ sg_http_bind(const struct sg_http_options *o, int *fd, int *port, char *path, st
 
     path[0] = '\0';
     *port = 0;
+    if (o->share != NULL) {
+        *port = sg_http_port(o->share);
+        *fd = fcntl(sg_http_listen_fd(o->share), F_DUPFD_CLOEXEC, 0);
+        return *fd >= 0 ? 0 : fail_bind(o->address, err);
+    }
     if (strncmp(o->address, "unix:", 5) != 0)
         return bind_tcp(o, fd, port, err);
     if (unix_path[0] != '/')

@@ -87,7 +87,15 @@ struct check {
     int hosts, authorizations, lengths, codings;
     bool bad, too_large;
     size_t max_body_bytes;
+    uintptr_t end; /* of the text seen last */
 };
+
+/* libmicrohttpd 0.9 ends lines at a bare CR or LF and values at a NUL, and garbles folded lines,
+ * all in silence. But it leaves names and values where they came in and overwrites line ends, so
+ * that a gap of other than CR LF, or a sum that is not the size of all headers, tells. Releases
+ * from 1.0 on refuse these themselves, and keep the text elsewhere. */
+#define GAPS_TELL (MHD_VERSION < 0x01000000)
+#define LINE_END 2
 
 static bool
 is_token(const char *s, size_t n)
@@ -147,6 +155,9 @@ check_header(void *ctx, enum MHD_ValueKind kind, const char *key, size_t key_siz
     struct check *c = ctx;
 
     (void)kind;
+    if (GAPS_TELL && (uintptr_t)key != c->end + LINE_END)
+        c->bad = true;
+    c->end = (uintptr_t)value + value_size;
     if (!is_token(key, key_size) || (value_size != 0 && has_control(value, value_size)))
         c->bad = true;
     else if (same_name(key, key_size, "host"))
@@ -164,11 +175,17 @@ check_header(void *ctx, enum MHD_ValueKind kind, const char *key, size_t key_siz
 }
 
 int
-sg_http_check_headers(struct MHD_Connection *mhd, const char *version, size_t max_body_bytes)
+sg_http_check_headers(struct MHD_Connection *mhd, const char *method, const char *version,
+                      size_t max_body_bytes)
 {
-    struct check c = {.max_body_bytes = max_body_bytes};
+    struct check c = {.max_body_bytes = max_body_bytes,
+                      .end = (uintptr_t)version + strlen(version)};
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, check_header, &c);
+    if (GAPS_TELL && c.end + 2 * LINE_END - (uintptr_t)method != size->header_size)
+        return MHD_HTTP_BAD_REQUEST;
     if (c.bad || c.hosts != 1 || c.authorizations > 1 || c.lengths + c.codings > 1)
         return MHD_HTTP_BAD_REQUEST;
     if (c.codings != 0 && strcmp(version, MHD_HTTP_VERSION_1_1) != 0)

@@ -41,7 +41,8 @@ struct sg_identity {
     int64_t version; /* grows with every change of this subject in the source */
 };
 
-/* The names point into their own struct: plain assignment would leave them pointing into the other. */
+/* The names point into their own struct: plain assignment would leave them pointing into the other.
+ */
 void sg_identity_copy(struct sg_identity *to, const struct sg_identity *from);
 
 struct sg_identity_source;

@@ -101,8 +101,9 @@ struct sg_legacy_request {
     int rc;
     struct sg_err err;
     bool found;
-    struct sg_buf read_value; /* READ, PROVE; owned by the request: sg_legacy_request_clear frees it */
-    int64_t read_ttl_ms;      /* READ: remaining; -1 = the key has no TTL */
+    struct sg_buf
+        read_value;      /* READ, PROVE; owned by the request: sg_legacy_request_clear frees it */
+    int64_t read_ttl_ms; /* READ: remaining; -1 = the key has no TTL */
     struct sg_legacy_proof proof;
     int64_t evicted_keys, flushes; /* HEARTBEAT, PROVE */
     /* private to the store */

@@ -78,6 +78,7 @@ sg_pg_conn_reset(struct sg_pg_conn *c)
 
     memset(c->slots, 0, sizeof c->slots);
     c->failed_slot = -1;
+    c->retire = false;
     if (setup == NULL || PQenterPipelineMode(c->link.conn) != 1 ||
         PQsendQueryParams(c->link.conn, setup_sql, 0, NULL, NULL, NULL, NULL, 0) != 1 ||
         PQpipelineSync(c->link.conn) != 1) {
@@ -185,7 +186,7 @@ take_call(struct sg_pg_conn *c, struct sg_pg_job *job, PGresult *r)
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
-        if (job->rc == 0 && job->batch != NULL && job->results_seen < job->n_calls)
+        if (job->rc == 0 && job->results_seen < job->n_calls)
             job->results[job->results_seen] = r;
         else
             PQclear(r);
@@ -204,8 +205,8 @@ take_call(struct sg_pg_conn *c, struct sg_pg_job *job, PGresult *r)
 static void
 take_sync(struct sg_pg_conn *c, struct sg_pg_job *job)
 {
-    bool lost_primary = strcmp(job->sqlstate, "25006") == 0;
-
+    if (strcmp(job->sqlstate, "25006") == 0)
+        c->retire = true;
     if (job->syncs_seen++ < job->n_prepares)
         return;
     sg_pg_jobs_remove(job);
@@ -213,8 +214,6 @@ take_sync(struct sg_pg_conn *c, struct sg_pg_job *job)
         sg_pg_job_free(job);
     else
         sg_pg_finished(c->pg, job);
-    if (lost_primary) /* read-only now: a multi-host string may find the new primary */
-        sg_pg_link_drop(&c->link, SG_E_UNAVAILABLE, "the server has become read-only");
 }
 
 void
@@ -242,4 +241,6 @@ sg_pg_conn_take_results(struct sg_pg_conn *c)
             take_call(c, job, r);
         }
     }
+    if (c->retire && c->flight.head == NULL && c->link.state == SG_PG_LINK_READY)
+        sg_pg_link_drop(&c->link, SG_E_UNAVAILABLE, "the server has become read-only");
 }

@@ -55,6 +55,8 @@ struct sg_pg_conn {
     struct sg_pg_link link;
     struct sg_pg *pg;
     struct sg_pg_jobs flight; /* sent, in the order of their answers */
+    bool retire; /* read-only since a failover: a multi-host string may find the new primary, so
+                    nothing more is sent and the last answer drops it */
     unsigned last_id;
     struct sg_pg_slot slots[SG_PG_MAX_PREPARED];
     /* Why a statement could not be prepared: told to the batches that were already sent after it.

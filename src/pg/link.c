@@ -194,8 +194,8 @@ on_timer(uv_timer_t *timer)
         begin(l);
 }
 
-/* Bytes that OpenSSL holds do not make the socket readable. PostgreSQL's own records fit into one read
- * of libpq, those of a TLS proxy before it may not. */
+/* Bytes that OpenSSL holds do not make the socket readable. PostgreSQL's own records fit into one
+ * read of libpq, those of a TLS proxy before it may not. */
 static bool
 bytes_held(PGconn *conn)
 {

@@ -215,8 +215,16 @@ on_timer(uv_timer_t *timer)
 
 /* ---- sending ---- */
 
+/* One whose oldest answer is overdue may be stuck: it gets nothing more until that has come. */
+static bool
+may_send(const struct sg_pg_conn *c, uint64_t now)
+{
+    return c->link.state == SG_PG_LINK_READY && !c->retire && c->flight.n < SG_PG_MAX_IN_FLIGHT &&
+           (c->flight.head == NULL || c->flight.head->deadline_ns > now);
+}
+
 static struct sg_pg_conn *
-least_loaded(struct sg_pg *pg)
+least_loaded(struct sg_pg *pg, uint64_t now)
 {
     struct sg_pg_conn *best = NULL;
     int i;
@@ -224,8 +232,7 @@ least_loaded(struct sg_pg *pg)
     for (i = 0; i < pg->n_conns; i++) {
         struct sg_pg_conn *c = &pg->conns[i];
 
-        if (c->link.state == SG_PG_LINK_READY && c->flight.n < SG_PG_MAX_IN_FLIGHT &&
-            (best == NULL || c->flight.n < best->flight.n))
+        if (may_send(c, now) && (best == NULL || c->flight.n < best->flight.n))
             best = c;
     }
     return best;
@@ -234,6 +241,7 @@ least_loaded(struct sg_pg *pg)
 static void
 dispatch(struct sg_pg *pg)
 {
+    uint64_t now = sg_mono_ns(pg->clock);
     struct sg_pg_conn *c;
     int i;
 
@@ -241,7 +249,7 @@ dispatch(struct sg_pg *pg)
         return;
     for (i = 0; i < pg->n_conns; i++)
         sg_pg_link_start(&pg->conns[i].link);
-    while (pg->queue.head != NULL && (c = least_loaded(pg)) != NULL) {
+    while (pg->queue.head != NULL && (c = least_loaded(pg, now)) != NULL) {
         struct sg_pg_job *job = pg->queue.head;
 
         sg_pg_jobs_remove(job);

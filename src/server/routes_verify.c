@@ -2,17 +2,21 @@
 #include "server/server_internal.h"
 #include "session/verify.h"
 
-/* What the client's request was, as the proxy tells. */
+/* What the client's request was, as the proxy tells: in a header, or by asking with the same
+ * method. */
 static bool
-is_unsafe(struct sg_slice method)
+is_unsafe(const struct sg_http_request *r)
 {
     static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
+    struct sg_slice method = sg_http_header(r, "X-Forwarded-Method");
     size_t i;
 
+    if (method.len == 0)
+        method = sg_str(sg_http_method(r));
     for (i = 0; i < sizeof safe / sizeof safe[0]; i++)
         if (sg_slice_eq(method, sg_str(safe[i])))
             return false;
-    return method.len > 0;
+    return true;
 }
 
 static bool
@@ -112,7 +116,7 @@ route_verify(struct exchange *x)
         .audience = audience_of(c, sg_http_header(r, "X-Segue-Audience")),
         .client_id = c->clients[0].id,
         .required = sg_slice_eq(sg_http_header(r, "X-Segue-Auth"), sg_str("required")),
-        .unsafe_method = is_unsafe(sg_http_header(r, "X-Forwarded-Method")),
+        .unsafe_method = is_unsafe(r),
         .same_site = is_same_site(c, r),
         .may_hand_over = may_hand_over(r),
     };

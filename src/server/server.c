@@ -188,12 +188,12 @@ sg_server_open(uv_loop_t *loop, const struct sg_clock *clock, struct sg_engine *
 {
     struct sg_server *s = calloc(1, sizeof *s);
     struct sg_http_options http = {.address = options->listen,
-                                   .reuse_port = options->reuse_port,
+                                   .share = options->share != NULL ? options->share->http : NULL,
                                    .max_connections = 10000,
                                    .max_body_bytes = 65536,
                                    .memory_bytes = 32768,
                                    .idle_timeout_ms = 75000,
-                                   .header_deadline_ms = 80000,
+                                   .header_deadline_ms = 10000,
                                    .handler = handle,
                                    .aborted = aborted,
                                    .ctx = s};

@@ -12,7 +12,8 @@ struct sg_server;
 struct sg_server_options {
     const struct sg_config *config;
     const char *listen;
-    bool reuse_port;
+    const struct sg_server
+        *share; /* of another loop not yet running: listen on its socket; or NULL */
     /* One line a request that was refused or failed, and what else is worth telling. The layer does
      * not log. */
     void (*event)(void *ctx, bool bad, const char *what, const char *request_id,

@@ -202,6 +202,49 @@ tell_instance(struct sg_engine *e)
 }
 
 static void
+schemas_checked(void *ctx, int rc, const struct sg_err *err)
+{
+    struct sg_engine *e = ctx;
+
+    e->schema_busy = false;
+    e->open_ops--;
+    if (rc == 0)
+        e->schema_ok = true;
+    else
+        snprintf(e->schema_why, sizeof e->schema_why, "%s: %s", err->place, err->text);
+}
+
+/* Once: a shard whose schema is another one's, or whose place in the list was changed, must not be
+ * written to. */
+static void
+check_schemas(struct sg_engine *e)
+{
+    if (e->schema_ok || e->schema_busy || !e->map_read)
+        return;
+    e->schema_busy = true;
+    e->open_ops++;
+    sg_store_check_versions(e->store, engine_deadline(e, OP_TIMEOUT_MS), schemas_checked, e);
+}
+
+/* A key that is no longer listed is retired: every token it signed has expired. */
+static void
+drop_retired(struct sg_realm *r, const struct sg_pg_batch *b)
+{
+    int i, row, n = sg_pg_rows(b, KEYS);
+
+    for (i = segue_keyset_count(r->keys) - 1; i >= 0; i--) {
+        const char *kid = segue_key_kid(segue_keyset_at(r->keys, i));
+
+        for (row = 0; row < n; row++)
+            if (sg_slice_eq(sg_pg_value(b, KEYS, row, 0), sg_str(r->config->name)) &&
+                sg_slice_eq(sg_pg_value(b, KEYS, row, 1), sg_str(kid)))
+                break;
+        if (row == n)
+            segue_keyset_remove(r->keys, kid);
+    }
+}
+
+static void
 control_read(struct sg_pg_batch *b)
 {
     struct sg_engine *e = sg_container_of(b, struct sg_engine, control_batch);
@@ -215,9 +258,12 @@ control_read(struct sg_pg_batch *b)
         take_continuity(e, b);
         for (i = 0; i < sg_pg_rows(b, KEYS); i++)
             take_key(e, b, i);
+        for (i = 0; i < e->n_realms; i++)
+            drop_retired(e->realms[i], b);
         e->keys_read = true;
         if (b->n_calls > MAP)
             take_map(e, b);
+        check_schemas(e);
         e->control_good_ns = e->control_sent_ns;
         if (changed || e->ticks % 10 == 0)
             tell_instance(e);

@@ -5,6 +5,8 @@
 
 #define TICK_MS 100
 #define PURGE_TICKS 600 /* a minute */
+#define SWEEP_TICKS 20  /* one bounded step of one realm every 2 s, by loop 0 */
+#define MINUTE_MS INT64_C(60000)
 
 void
 engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_err *err)
@@ -55,11 +57,15 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
                        r->codec == NULL ? config->legacy.codec
                        : store == NULL  ? config->legacy.store
                                         : config->identity.source);
-    r->codec_config = (struct sg_codec_config){.secrets = config->legacy.secrets,
-                                               .key_prefix = config->legacy.key_prefix,
-                                               .cookie_name = config->legacy.cookie,
-                                               .default_idle_ms = config->legacy.default_idle_ms,
-                                               .subject_path = config->legacy.subject_path};
+    r->codec_config = (struct sg_codec_config){
+        .secrets = config->legacy.secrets,
+        .key_prefix = config->legacy.key_prefix,
+        .cookie_name = config->legacy.cookie,
+        .default_idle_ms = config->legacy.default_idle_ms,
+        .subject_path = config->legacy.subject_path,
+        .cookie_secure = config->legacy.cookie_secure,
+        .cookie_domain =
+            config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
     if (segue_keyset_new(&r->keys) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 ||
@@ -69,6 +75,38 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
 }
 
 static void close_parts(struct sg_engine *e);
+
+static void
+swept(void *ctx, int rc, const struct sg_err *err)
+{
+    struct sg_realm *r = ctx;
+
+    r->engine->sweeping = false;
+    r->engine->open_ops--;
+    if (rc != 0) {
+        r->sweep.bucket = 0;
+        engine_event(r->engine, true, "old rows could not be deleted; tried again later", err);
+    } else if (r->sweep.bucket == SG_BUCKETS)
+        r->sweep.bucket = 0;
+}
+
+/* Token tables that only grow are a slow outage: what no token, client or transfer can need any
+ * more is deleted. */
+static void
+sweep(struct sg_realm *r)
+{
+    const struct sg_realm_config *c = r->config;
+    int64_t jwt_ms = c->token.lifetime_ms + c->token.leeway_ms + MINUTE_MS;
+
+    r->sweep.realm = c->name;
+    r->sweep.feed_keep_ms = 2 * jwt_ms;
+    r->sweep.ended_keep_ms = jwt_ms + c->refresh_grace_ms + c->legacy.default_idle_ms;
+    r->sweep.ref_keep_ms = jwt_ms + c->session_absolute_ms + c->legacy.default_idle_ms;
+    r->engine->sweeping = true;
+    r->engine->open_ops++;
+    sg_store_sweep(r->engine->store, &r->sweep, engine_deadline(r->engine, 10 * OP_TIMEOUT_MS),
+                   swept, r);
+}
 
 static void
 on_tick(uv_timer_t *timer)
@@ -86,6 +124,8 @@ on_tick(uv_timer_t *timer)
         control_poll(e);
     if (e->ticks % (FEED_POLL_MS / TICK_MS) == 0)
         feed_poll_all(e);
+    if (e->ticks % SWEEP_TICKS == 0 && e->options.loop_index == 0 && !e->sweeping && e->schema_ok)
+        sweep(e->realms[e->ticks / SWEEP_TICKS % (uint64_t)e->n_realms]);
     if (e->ticks % PURGE_TICKS == 0)
         for (i = 0; i < e->n_realms; i++) {
             sg_revoked_purge(e->realms[i]->revoked, sg_wall_ms(e->clock));
@@ -232,6 +272,11 @@ sg_engine_ready(const struct sg_engine *e, const char **why)
             *why = "no active signing key: run `segue init`";
             return false;
         }
+    }
+    if (!e->schema_ok) {
+        *why =
+            e->schema_why[0] != '\0' ? e->schema_why : "the shards' schemas were not checked yet";
+        return false;
     }
     for (i = 0; i < e->options.config->n_shards; i++)
         if (e->feeds[i].good_ns == 0) {

@@ -70,6 +70,7 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct sg_sweep sweep;
     struct sg_counters counters;
 };
 
@@ -95,6 +96,8 @@ struct sg_engine {
     uint64_t control_sent_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
     uint64_t ticks;
+    bool sweeping, schema_ok, schema_busy;
+    char schema_why[520]; /* what the last check of the shards' schemas found wrong */
     struct feed feeds[SG_SHARDS_MAX];
     struct sg_realm *realms[SG_REALMS_MAX];
     int n_realms;

@@ -515,7 +515,8 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     find_credentials(v);
     judge_jwt(v);
     judge_legacy(v);
-    if (v->state == JWT_GOOD && v->jwt_in_cookie && in->unsafe_method && !in->same_site) {
+    if ((v->state == JWT_GOOD || v->state == JWT_EXPIRED) && v->jwt_in_cookie &&
+        in->unsafe_method && !in->same_site) {
         v->csrf = v->legacy_key.len == 0;
         v->keep_jwt = true;
         v->state = JWT_REVOKED; /* as good as not shown: a legacy credential may still speak */

@@ -41,11 +41,12 @@ static const struct sg_pg_stmt st_sessions = {
 static const struct sg_pg_stmt st_outbox = {
     "store.end_outbox",
     "WITH u AS (UPDATE segue.session AS s SET version = s.version + 1 "
-    "FROM unnest($1::text[], $2::int[], $3::bytea[], $4::boolean[]) AS i(realm, bucket, sid, "
-    "mirror) WHERE i.mirror AND s.realm = i.realm AND s.bucket = i.bucket AND s.sid = i.sid "
-    "AND s.handle IS NOT NULL RETURNING s.realm, s.bucket, s.sid, s.version) "
+    "FROM unnest($1::text[], $2::int[], $3::bytea[], $4::boolean[]) WITH ORDINALITY "
+    "AS i(realm, bucket, sid, mirror, ord) WHERE i.mirror AND s.realm = i.realm "
+    "AND s.bucket = i.bucket AND s.sid = i.sid AND s.handle IS NOT NULL "
+    "RETURNING s.realm, s.bucket, s.sid, s.version, i.ord) "
     "INSERT INTO segue.outbox (realm, bucket, sid, version) SELECT realm, bucket, sid, version "
-    "FROM u ORDER BY realm, bucket, sid "
+    "FROM u ORDER BY ord "
     "ON CONFLICT (realm, bucket, sid) DO UPDATE SET version = EXCLUDED.version",
     4, 0, false};
 

@@ -9,7 +9,7 @@ static const struct sg_pg_stmt st_get = {
     "segue.ms_until(segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute)), "
     "segue.ms_until(s.exp_absolute), s.idle_ms, -segue.ms_until(s.held_at), s.version, "
     "s.store_digest, s.handle, s.record, u.epoch, u.status = 'banned', u.source_version, u.roles, "
-    "u.permissions "
+    "u.permissions, segue.ms_until(s.exp_source) "
     "FROM unnest($1::text[], $2::int[], $3::bytea[]) WITH ORDINALITY AS i(realm, bucket, sid, ord) "
     "JOIN segue.session AS s USING (realm, bucket, sid) "
     "LEFT JOIN segue.subject AS u USING (realm, bucket, subject)",
@@ -69,6 +69,7 @@ read_row(const struct sg_part *part, int i, struct sg_session_read *r)
     r->source_version = sg_pg_int(b, 0, i, 19, -1);
     r->roles = sg_read_text(part, 0, i, 20);
     r->permissions = sg_read_text(part, 0, i, 21);
+    r->exp_source_in_ms = sg_pg_int(b, 0, i, 22, INT64_MIN);
 }
 
 static void

@@ -14,6 +14,14 @@ static const struct sg_pg_stmt st_poll = {
     "WHERE o.realm = $1 ORDER BY s.ended_at IS NULL, o.at, o.bucket, o.sid LIMIT $2::int",
     2, 0, false};
 
+/* In the order in which puts and ends write here. */
+static const struct sg_pg_stmt st_lock = {
+    "store.outbox_lock",
+    "SELECT 1 FROM segue.outbox AS o JOIN unnest($1::text[], $2::int[], $3::bytea[]) "
+    "AS i(realm, bucket, sid) USING (realm, bucket, sid) "
+    "ORDER BY o.realm COLLATE \"C\", o.bucket, o.sid FOR UPDATE OF o",
+    3, 0, false};
+
 static const struct sg_pg_stmt st_done = {
     "store.outbox_done",
     "DELETE FROM segue.outbox AS o USING unnest($1::text[], $2::int[], $3::bytea[], $4::bigint[]) "
@@ -135,6 +143,7 @@ done_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colu
         sg_column_int(columns, 3, d->rows[i].version);
     }
     sg_part_fence(part, columns, 1);
+    sg_part_call(part, &st_lock, columns, NULL);
     sg_part_call(part, &st_done, columns, NULL);
 }
 

@@ -68,12 +68,14 @@ static const struct sg_pg_stmt st_put = {
     "FROM i JOIN w USING (realm, bucket, sid)",
     N_COLS, 0, false};
 
-/* So that a ban finds a row to stand in, and the epoch has somewhere to count from. */
+/* So that a ban finds a row to stand in, and the epoch has somewhere to count from. In the order
+ * of put_subjects, which is strcmp's. */
 static const struct sg_pg_stmt st_subjects = {
     "store.sessions_subjects",
-    "INSERT INTO segue.subject (realm, bucket, subject) SELECT DISTINCT realm, bucket, subject "
+    "INSERT INTO segue.subject (realm, bucket, subject) SELECT realm, bucket, subject "
     "FROM unnest($1::text[], $2::int[], $3::text[]) AS t(realm, bucket, subject) "
-    "WHERE subject IS NOT NULL ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING",
+    "WHERE subject IS NOT NULL GROUP BY realm, bucket, subject "
+    "ORDER BY realm COLLATE \"C\", bucket, subject COLLATE \"C\" ON CONFLICT DO NOTHING",
     3, 0, false};
 
 static const struct sg_pg_stmt st_subjects_read = {

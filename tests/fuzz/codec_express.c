@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-
 static const char *const secrets[] = {"keyboard cat", "older", NULL};
 static const char *const paths[] = {"passport.user", "passport.user.id", "userId", "cookie.path"};
 

@@ -59,6 +59,21 @@ export function processesIn(dir) {
   });
 }
 
+const running = new Set();
+
+/**
+ * Ends every program that start() began and that still runs: what a failed test left behind would keep the test file from
+ * ending. A test file says `after(endAll)`.
+ */
+export async function endAll() {
+  await Promise.all([...running].map(async (p) => {
+    p.kill('SIGTERM');
+    const timer = setTimeout(() => p.kill('SIGKILL'), 5_000);
+    await p.ended.catch(() => {});
+    clearTimeout(timer);
+  }));
+}
+
 /**
  * A long-running program whose output is read by line. `lines` keeps stdout's so far, `stderr` the rest as text; `line(test)`
  * waits for the next line (each is given once) that passes the test; `ended` resolves to `{code, signal}` once it has ended
@@ -92,9 +107,14 @@ export function start(file, args, options = {}) {
   });
   child.stderr.setEncoding('utf8').on('data', (d) => (p.stderr = (p.stderr + d).slice(-100_000)));
   child.stdin.on('error', () => {});
+  running.add(p);
   p.ended = new Promise((resolve, reject) => {
-    child.on('error', reject);
+    child.on('error', (e) => {
+      running.delete(p);
+      reject(e);
+    });
     child.on('close', (code, signal) => {
+      running.delete(p);
       p.over = true;
       offer();
       resolve({ code, signal });

@@ -6,11 +6,12 @@
 //   killed NAME | SURVIVED NAME | BROKEN NAME (does not apply, does not build, or its test is red without it)
 // usage: node tests/mutants/run.mjs [NAME…]
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
 import { root } from '../lib/paths.mjs';
+import { processesIn } from '../lib/proc.mjs';
 
 const TEST_LIMIT_MS = 300_000; // a mutant whose test hangs this long is noticed, too
 const folder = path.join(root, 'tests/mutants');
@@ -18,7 +19,15 @@ const names = process.argv.slice(2);
 const patches = readdirSync(folder).filter((f) => f.endsWith('.patch') && (names.length === 0 || names.some((n) => f.includes(n)))).sort();
 
 const copy = mkdtempSync(path.join(os.tmpdir(), 'segue-mutants-'));
-process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
+const tmp = path.join(copy, 'tmp'); // TMPDIR of the tests
+mkdirSync(tmp);
+for (const dir of [copy, tmp]) chmodSync(dir, 0o755); // PostgreSQL's user enters
+/** Broken code leaves servers behind: they all work below the copy. */
+const killLeftovers = () => processesIn(copy).forEach((pid) => process.kill(pid, 'SIGKILL'));
+process.on('exit', () => {
+  killLeftovers();
+  rmSync(copy, { recursive: true, force: true });
+});
 
 let running = null;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
@@ -34,7 +43,7 @@ function shell(command, limit = TEST_LIMIT_MS) {
       cwd: copy,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, SEGUE_BUILD: 'build', SEGUE_LONG: '' },
+      env: { ...process.env, TMPDIR: tmp, SEGUE_BUILD: 'build', SEGUE_LONG: '' },
     });
     let out = '';
     let code = null;
@@ -90,6 +99,7 @@ async function tryMutant(file) {
   if (built.code !== 0) verdict('BROKEN', name, `does not build\n${built.out.slice(-2000)}`);
   else {
     const { code } = await shell(test);
+    killLeftovers();
     if (code === 0) verdict('SURVIVED', name, `${breaks}: not noticed by ${test}`);
     else verdict('killed', name, breaks);
   }

@@ -45,7 +45,9 @@ turn(uv_loop_t *loop, const bool *flag, int at_most_ms)
 
     uv_timer_init(loop, &tick);
     while (!(flag != NULL && *flag) && uv_hrtime() < end) {
-        uv_timer_start(&tick, on_tick, 5, 0);
+        /* else the tick is due before the loop waits, which then has no end */
+        uv_update_time(loop);
+        uv_timer_start(&tick, on_tick, 1, 0);
         uv_run(loop, UV_RUN_ONCE);
     }
     uv_close((uv_handle_t *)&tick, NULL);
@@ -184,17 +186,6 @@ test_pg_start(struct test_pg *pg)
 }
 
 void
-test_pg_stop(struct test_pg *pg)
-{
-    if (pg->pid > 0) {
-        kill(pg->pid, SIGQUIT);
-        waitpid(pg->pid, NULL, 0);
-        run_rm(pg->dir);
-    }
-    pg->pid = 0;
-}
-
-void
 test_pg_signal(const struct test_pg *pg, int sig)
 {
     char path[64];
@@ -211,6 +202,18 @@ test_pg_signal(const struct test_pg *pg, int sig)
     fclose(f);
     if (sig != SIGSTOP)
         kill(pg->pid, sig);
+}
+
+void
+test_pg_stop(struct test_pg *pg)
+{
+    if (pg->pid > 0) {
+        test_pg_signal(pg, SIGCONT); /* a test may have failed while it was stopped */
+        kill(pg->pid, SIGQUIT);
+        waitpid(pg->pid, NULL, 0);
+        run_rm(pg->dir);
+    }
+    pg->pid = 0;
 }
 
 long

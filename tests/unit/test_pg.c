@@ -20,6 +20,8 @@ static const struct sg_pg_stmt st_insert = {"insert", "INSERT INTO t(id) VALUES 
                                             false};
 static const struct sg_pg_stmt st_count = {"count", "SELECT count(*) FROM t WHERE id = $1::int", 1,
                                            0, true};
+static const struct sg_pg_stmt st_read_only = {
+    "read_only", "SET default_transaction_read_only = on", 0, 0, false};
 static const struct sg_pg_stmt st_self = {"self", "SELECT pg_backend_pid()", 0, 0, false};
 static const struct sg_pg_stmt st_prepared = {
     "prepared", "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::%'",
@@ -75,6 +77,15 @@ send_one(struct sg_pg *pg, const struct sg_pg_stmt *stmt, const char *param, int
 
     add_call(op, stmt, param);
     submit(pg, op, deadline_ms);
+    return op;
+}
+
+static struct op *
+run_one(struct sg_pg *pg, const struct sg_pg_stmt *stmt, const char *param)
+{
+    struct op *op = send_one(pg, stmt, param, 2000);
+
+    test_run_until(&loop, &op->done, 3000);
     return op;
 }
 
@@ -439,18 +450,18 @@ static void
 a_statement_that_hangs_costs_its_connection_and_its_backend_ends(void **state)
 {
     struct sg_pg *pg = open_pool(1);
-    struct op *slow = send_one(pg, &st_sleep, "60", 100), *after;
+    struct op *slow = send_one(pg, &st_sleep, "60", 100), *behind, *after;
     int i;
 
     (void)state;
-    after = send_one(pg, &st_echo, "x", 5000);
+    behind = send_one(pg, &st_echo, "x", 5000);
+    test_run_until(&loop, &slow->done, 1000);
+    after = send_one(pg, &st_echo, "x", 5000); /* not sent behind what is overdue */
     test_run_until(&loop, &after->done, 5000);
     assert_int_equal(slow->batch.err.code, SG_E_TIMEOUT);
-    assert_int_equal(after->batch.err.code, SG_E_UNAVAILABLE); /* it was behind */
+    assert_int_equal(behind->batch.err.code, SG_E_UNAVAILABLE);
     finish(slow);
-    finish(after);
-    after = send_one(pg, &st_echo, "x", 5000);
-    test_run_until(&loop, &after->done, 5000);
+    finish(behind);
     assert_int_equal(after->batch.rc, 0);
     finish(after);
     for (i = 0; test_pg_sql(&server, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
@@ -531,7 +542,33 @@ without_a_server_a_batch_waits_until_its_deadline(void **state)
     assert_true(op->batch.err.retryable);
     assert_non_null(strstr(op->batch.err.text, "refused"));
     assert_null(strstr(op->batch.err.text, "topsecret"));
+    assert_null(strstr(op->batch.err.text, "127.0.0.1")); /* the name stands for it */
     finish(op);
+    close_pool(pg);
+}
+
+static void
+a_server_that_became_read_only_is_left(void **state)
+{
+    struct sg_pg *pg = open_pool(1);
+    struct op *self = send_one(pg, &st_self, "", 2000), *write, *read;
+    int64_t pid;
+
+    (void)state;
+    test_run_until(&loop, &self->done, 2000);
+    pid = sg_pg_int(&self->batch, 0, 0, 0, -1);
+    finish(self);
+    finish(run_one(pg, &st_read_only, ""));
+    write = send_one(pg, &st_insert, "77", 2000);
+    read = send_one(pg, &st_echo, "x", 2000);
+    test_run_until(&loop, &read->done, 2000);
+    assert_int_equal(write->batch.err.code, SG_E_UNAVAILABLE);
+    assert_int_equal(read->batch.rc, 0); /* what was sent is still answered */
+    finish(write);
+    finish(read);
+    self = run_one(pg, &st_self, "");
+    assert_int_not_equal(sg_pg_int(&self->batch, 0, 0, 0, -1), pid);
+    finish(self);
     close_pool(pg);
 }
 
@@ -825,6 +862,7 @@ main(void)
         cmocka_unit_test(a_lost_connection_fails_what_was_sent_and_comes_back),
         cmocka_unit_test(an_idle_connection_that_ends_is_replaced),
         cmocka_unit_test(without_a_server_a_batch_waits_until_its_deadline),
+        cmocka_unit_test(a_server_that_became_read_only_is_left),
         cmocka_unit_test(a_slow_batch_does_not_hold_the_other_connection),
         cmocka_unit_test(one_batch_more_than_the_queue_holds_is_refused),
         cmocka_unit_test(a_cancelled_batch_is_told_once_wherever_it_was),

@@ -189,6 +189,7 @@ a_refused_transaction_happens_not_at_all(void **state)
     assert_int_equal(op->batch.rc, -1);
     assert_int_equal(op->batch.err.code, SG_E_INVALID);
     assert_null(strstr(op->batch.err.text, "topsecret"));
+    assert_non_null(strstr(op->batch.err.text, "refused: ERR"));
     assert_null(op->batch.replies[0]);
     finish(op);
     op = run_one(r, "EXISTS refused");
@@ -246,6 +247,42 @@ binary_arguments_and_large_pipelines_pass(void **state)
     assert_int_equal(get->batch.replies[0]->len, size - 19);
     assert_memory_equal(get->batch.replies[0]->str, "\0\r\n\0", 4);
     finish(get);
+    close_one(r);
+}
+
+static void
+what_is_submitted_during_a_write_follows_it(void **state)
+{
+    struct sg_redis *r = open_one();
+    size_t size = 8000000;
+    char *value = malloc(size);
+    struct op *large = calloc(1, sizeof *large), *ops[3];
+    int i;
+
+    (void)state;
+    finish(run_one(r, "PING"));
+    kill(server.pid, SIGSTOP);
+    memset(value, 'x', size);
+    add_command(large, "ECHO x");
+    large->batch.commands[0].args[1] = sg_slice(value, 900000);
+    add_command(large, "SET large x");
+    large->batch.commands[1].args[2] = sg_slice(value, size);
+    submit(r, large, 3000);
+    free(value);
+    for (i = 0; i < 3; i++) { /* the socket is full: these wait behind the write under way */
+        test_run_for(&loop, 10);
+        ops[i] = send_one(r, "STRLEN large", 3000);
+    }
+    test_run_for(&loop, 10);
+    kill(server.pid, SIGCONT);
+    test_run_until(&loop, &ops[2]->done, 3000);
+    assert_int_equal(large->batch.rc, 0);
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(ops[i]->batch.rc, 0);
+        assert_int_equal(ops[i]->batch.replies[0]->integer, size);
+        finish(ops[i]);
+    }
+    finish(large);
     close_one(r);
 }
 
@@ -500,6 +537,7 @@ liar_accept(uv_stream_t *listener, int status)
 static void
 replies_that_are_too_large_or_broken_drop_the_connection(void **state)
 {
+    static char endless[200000];
     static const struct {
         const char *lie;
         enum sg_code code;
@@ -510,10 +548,13 @@ replies_that_are_too_large_or_broken_drop_the_connection(void **state)
         {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", SG_E_UNAVAILABLE},
         {"?what\r\n", SG_E_UNAVAILABLE},
         {"+OK\r\n+OK\r\n", SG_OK}, /* the second answers nothing */
+        {endless, SG_E_LIMIT},     /* noticed long before its end */
     };
     size_t i;
 
     (void)state;
+    memset(endless, 'x', sizeof endless - 1);
+    memcpy(endless, "$900000000\r\n", 12);
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct liar l = {.lie = cases[i].lie, .port = test_free_port()};
         struct sg_redis_options o = options();
@@ -720,6 +761,7 @@ main(void)
         cmocka_unit_test(a_refused_transaction_happens_not_at_all),
         cmocka_unit_test(a_watched_key_that_changed_is_a_conflict),
         cmocka_unit_test(binary_arguments_and_large_pipelines_pass),
+        cmocka_unit_test(what_is_submitted_during_a_write_follows_it),
         cmocka_unit_test(a_unix_socket_a_name_and_a_database_work),
         cmocka_unit_test(a_password_is_given_and_never_told),
         cmocka_unit_test(a_restart_fails_what_was_sent_and_shows_a_new_run_id),

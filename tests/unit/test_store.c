@@ -89,6 +89,41 @@ another_subject_in_place_is_a_new_generation_and_the_old_one_is_told(void **stat
 }
 
 static void
+of_changes_at_once_each_tells_the_one_it_displaced(void **state)
+{
+    enum { N = 12, ROUNDS = 10 };
+    static char names[N][16];
+    struct sg_ref_row rows[N];
+    struct env_call calls[N];
+    int round, i, k, told[N + 1];
+
+    (void)state;
+    for (round = 0; round < ROUNDS; round++) {
+        memset(calls, 0, sizeof calls);
+        memset(told, 0, sizeof told);
+        for (i = 0; i < N; i++) {
+            snprintf(names[i], sizeof names[i], "user %d", i);
+            rows[i] = ref(round, 7, names[i], false);
+            sg_store_put_refs(env.store, &rows[i], 1, env_deadline(10000), env_done, &calls[i]);
+        }
+        for (i = 0; i < N; i++) {
+            if (!calls[i].done)
+                env_wait(&env, &calls[i]);
+            assert_int_equal(calls[i].rc, 0);
+            assert_in_range(rows[i].generation, 0, N - 1);
+            assert_int_equal(rows[i].previous_generation, rows[i].generation - 1);
+            told[rows[i].generation]++;
+        }
+        for (i = 0; i < N; i++) {
+            assert_int_equal(told[i], 1);
+            for (k = 0; k < N; k++)
+                if (rows[k].generation == rows[i].previous_generation)
+                    assert_string_equal(rows[k].subject, rows[i].previous_subject);
+        }
+    }
+}
+
+static void
 an_ended_ref_is_refused_unless_the_store_reuses_keys(void **state)
 {
     struct sg_ref_row r = ref(1, 7, "anna", false);
@@ -496,6 +531,93 @@ no_order_of_puts_and_ends_brings_a_session_back(void **state)
     }
 }
 
+/* Every kind of write at once, over the same few rows named in any order: no batch may be the
+ * victim of a deadlock. */
+static void
+batches_over_the_same_rows_never_deadlock(void **state)
+{
+    enum { KINDS = 6, KEYS = 40, ROWS = 25, ROUNDS = 40 };
+    static struct sg_session_row puts[ROWS], more[ROWS];
+    static struct sg_end_row ends[ROWS];
+    static struct sg_subject_row subjects[ROWS];
+    static struct sg_ref_row refs[ROWS];
+    static struct sg_outbox_row dones[ROWS];
+    struct env_call calls[KINDS];
+    unsigned seed = (unsigned)time(NULL);
+    int round, i, k;
+
+    (void)state;
+    print_message("# seed %u\n", seed);
+    for (round = 0; round < ROUNDS; round++) {
+        for (i = 0; i < ROWS; i++) {
+            int key[KINDS];
+
+            for (k = 0; k < KINDS; k++)
+                key[k] = round * KEYS + rand_r(&seed) % KEYS;
+            puts[i] = env_session(key[0], 5);
+            more[i] = env_session(key[1], 5);
+            puts[i].mark_dirty = more[i].mark_dirty = true;
+            ends[i] = env_end(key[2], 5);
+            ends[i].mirror = true;
+            subjects[i] = (struct sg_subject_row){.realm = REALM,
+                                                  .bucket = 5,
+                                                  .subject = env_session(key[3], 5).subject,
+                                                  .active = true,
+                                                  .roles = "{a}",
+                                                  .source_version = round};
+            refs[i] = ref(key[4], 5, "x", true);
+            dones[i] = (struct sg_outbox_row){.bucket = 5, .version = rand_r(&seed) % 4};
+            env_sid(dones[i].sid, key[5]);
+        }
+        memset(calls, 0, sizeof calls);
+        sg_store_put_sessions(env.store, puts, ROWS, env_deadline(10000), env_done, &calls[0]);
+        sg_store_put_subjects(env.store, subjects, ROWS, env_deadline(10000), env_done, &calls[1]);
+        sg_store_end_sessions(env.store, ends, ROWS, env_deadline(10000), env_done, &calls[2]);
+        sg_store_outbox_done(env.store, 0, REALM, dones, ROWS, env_deadline(10000), env_done,
+                             &calls[3]);
+        sg_store_put_refs(env.store, refs, ROWS, env_deadline(10000), env_done, &calls[4]);
+        sg_store_put_sessions(env.store, more, ROWS, env_deadline(10000), env_done, &calls[5]);
+        for (k = 0; k < KINDS; k++) {
+            if (!calls[k].done)
+                env_wait(&env, &calls[k]);
+            if (calls[k].rc != 0)
+                fail_msg("call %d of round %d: %s", k, round, calls[k].err.text);
+        }
+    }
+    assert_int_equal(env_sql(&env, 0,
+                             "SELECT deadlocks FROM pg_stat_database WHERE datname = "
+                             "current_database()"),
+                     0);
+}
+
+/* The tombstone is laid first: after a failure in between nothing can be exchanged, and doing it
+ * again ends the rest. */
+static void
+an_end_that_breaks_off_half_way_is_completed_by_the_next(void **state)
+{
+    struct sg_session_row s = env_session(1, 5);
+    struct sg_end_row e = env_end(1, 5);
+    struct sg_ref_row r = ref(1, 5, "u1", false);
+
+    (void)state;
+    put_one_ref(&r);
+    put_one(&s);
+    env_sql(&env, 0,
+            "CREATE FUNCTION segue.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+            "EXCEPTION 'made to fail'; END $$; CREATE TRIGGER fail BEFORE INSERT ON "
+            "segue.revocation EXECUTE FUNCTION segue.fail()");
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), -1);
+    env_sql(&env, 0, "DROP TRIGGER fail ON segue.revocation; DROP FUNCTION segue.fail()");
+    put_one_ref(&r);
+    assert_true(r.ended);
+    put_one(&s);
+    assert_true(s.live); /* session and feed are one transaction */
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, &e, 1), 0);
+    assert_true(e.changed);
+    put_one(&s);
+    assert_false(s.live);
+}
+
 /* ---- subjects ---- */
 
 static struct sg_subject_row
@@ -731,6 +853,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(another_subject_in_place_is_a_new_generation_and_the_old_one_is_told,
                                reset),
+        cmocka_unit_test_setup(of_changes_at_once_each_tells_the_one_it_displaced, reset),
         cmocka_unit_test_setup(an_ended_ref_is_refused_unless_the_store_reuses_keys, reset),
         cmocka_unit_test_setup(a_tombstone_is_laid_for_a_token_that_was_never_seen, reset),
         cmocka_unit_test_setup(
@@ -747,6 +870,8 @@ main(void)
         cmocka_unit_test_setup(an_end_that_comes_before_its_session_still_wins, reset),
         cmocka_unit_test_setup(ends_of_a_call_may_share_a_token_or_a_session, reset),
         cmocka_unit_test_setup(no_order_of_puts_and_ends_brings_a_session_back, reset),
+        cmocka_unit_test_setup(batches_over_the_same_rows_never_deadlock, reset),
+        cmocka_unit_test_setup(an_end_that_breaks_off_half_way_is_completed_by_the_next, reset),
         cmocka_unit_test_setup(an_older_reading_of_an_identity_changes_nothing, reset),
         cmocka_unit_test_setup(a_ban_raises_the_epoch_once_and_is_lifted_by_a_newer_reading, reset),
         cmocka_unit_test_setup(prewarming_subjects_without_sessions_fills_no_feed, reset),
