@@ -94,14 +94,25 @@ end_absent(struct grant *g)
 
 /* ---- step 7: mint ---- */
 
+static struct sg_binding
+binding_of(const struct grant *g)
+{
+    struct sg_binding none = {.text = ""};
+    struct sg_hash digest;
+
+    memcpy(digest.b, g->digest, sizeof digest.b);
+    return g->has_digest ? sg_legacy_binding(&g->realm->digest_key, &digest) : none;
+}
+
 static void
 step_mint(struct grant *g)
 {
+    struct sg_binding binding = binding_of(g);
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
                              .sid = g->sid,
-                             .store_digest = g->has_digest ? g->digest : NULL,
+                             .binding = binding.text,
                              .bucket = g->bucket,
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
@@ -258,11 +269,12 @@ may_mint(const struct grant *g)
 static void
 shadow(struct grant *g)
 {
+    struct sg_binding binding = binding_of(g);
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
                              .sid = g->sid,
-                             .store_digest = g->digest,
+                             .binding = binding.text,
                              .bucket = g->bucket,
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
