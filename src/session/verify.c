@@ -513,6 +513,10 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
         refuse(v, 401, "credentials longer than 16 KiB", true);
         return;
     }
+    if (!realm_is_known(v->realm)) {
+        refuse(v, 503, "starting: no policy was read yet", false);
+        return;
+    }
     find_credentials(v);
     judge_jwt(v);
     judge_legacy(v);
