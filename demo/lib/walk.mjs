@@ -63,8 +63,9 @@ export class Walk {
   async transfer() {
     this.say.say('init, analyze, transfer with the app live');
     await this.#segue.command('init');
-    // ANALYZE
-    // ANALYZE2
+    const analysis = JSON.parse(await this.#segue.onRealm('analyze', ['--json']));
+    this.facts.analysis = analysis;
+    this.say.note(`${analysis.sessions} sessions of ${analysis.subjects} users, ${analysis.anonymous} anonymous, ${analysis.undecodable} undecodable`);
     this.#segue.startTransfer();
     await until('the snapshot', () => this.#control('SELECT 1 FROM segue_control.transfer_job WHERE realm = $1 AND snapshot_at IS NOT NULL', [REALM]), {
       forMs: 60_000, everyMs: 100,
