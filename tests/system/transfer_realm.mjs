@@ -90,7 +90,8 @@ realms:
     }, 30_000);
     p.stop = async () => {
       p.kill('SIGTERM');
-      return p.ended;
+      const { code, signal } = await p.ended;
+      if (code !== 0) throw new Error(`transfer ended with ${code ?? signal}: ${p.stderr}`);
     };
     return p;
   };
