@@ -227,6 +227,22 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
         step_mint(g);
 }
 
+static void
+rotated(void *ctx, int rc, const struct sg_err *err)
+{
+    struct grant *g = ctx;
+
+    if (rc != 0) {
+        unavailable(g, err);
+        return;
+    }
+    sg_fault("refresh.after_rotate");
+    if (g->rotate->outcome == SG_ROTATED || g->rotate->outcome == SG_ROTATED_GRACE)
+        step_mint(g);
+    else
+        finish(g, GRANT_NOBODY, "the refresh token is no longer good");
+}
+
 /* ---- step 5: the first refresh token of a chain, for a client that asked for tokens ---- */
 
 static void
@@ -240,6 +256,10 @@ step_refresh(struct grant *g)
                                  .expires_in_ms = g->realm->config->refresh_lifetime_ms};
     struct sg_hash digest;
 
+    if (g->rotate != NULL) {
+        sg_store_rotate(g->realm->engine->store, g->rotate, deadline(g), rotated, g);
+        return;
+    }
     if (g->want != WANT_TOKENS) {
         refresh_put(g, 0, NULL);
         return;
