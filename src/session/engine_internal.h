@@ -16,6 +16,7 @@
 #define LEASE_MS 2000       /* rule 13 */
 #define CONTROL_POLL_MS 500 /* beside the notifications */
 #define FEED_POLL_MS 100    /* likewise */
+#define FEED_SILENT_MS 500  /* polls unanswered for so long: the shard is down or stopped */
 #define OP_TIMEOUT_MS 2000  /* one step of an operation */
 #define RECENT_SLOTS 4096   /* per realm and loop: legacy credentials dealt with lately */
 #define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
@@ -129,6 +130,9 @@ void control_reread_map(struct sg_engine *e);
 /* feed.c */
 int feed_start(struct sg_engine *e, struct sg_err *err);
 void feed_poll_all(struct sg_engine *e);
+/* Whether this bucket's shard has answered lately: what need not be asked is not asked of a silent
+ * one. */
+bool feed_is_answered(const struct sg_realm *r, int bucket);
 /* The feed, or what feeds it, is older than the configuration allows for this session's bucket. */
 bool feed_is_stale(const struct sg_realm *r, int bucket);
 

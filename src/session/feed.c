@@ -172,6 +172,14 @@ sg_realm_beat_age_ms(const struct sg_realm *r)
 }
 
 bool
+feed_is_answered(const struct sg_realm *r, int bucket)
+{
+    const struct sg_engine *e = r->engine;
+
+    return sg_engine_feed_age_ms(e, sg_shard_of_bucket(e->shards, bucket)) < FEED_SILENT_MS;
+}
+
+bool
 feed_is_stale(const struct sg_realm *r, int bucket)
 {
     const struct sg_engine *e = r->engine;

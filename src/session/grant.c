@@ -14,7 +14,7 @@ grant_new(struct sg_realm *realm)
 
     if (g != NULL) {
         g->realm = realm;
-        g->ttl_ms = -1;
+        g->ttl_ms = g->epoch_shown = -1;
         g->handle = SG_BUF_INIT(SG_LEGACY_KEY_MAX + SG_SEAL_OVERHEAD);
         g->record = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
     }
@@ -688,6 +688,10 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     if (s->banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
+        finish(g, GRANT_NOBODY, "revoked"); /* the feed may be stale, or have forgotten it */
         return;
     }
     snprintf(g->subject, sizeof g->subject, "%s", s->subject);

@@ -30,6 +30,7 @@ struct grant {
     bool light; /* a legacy session whose row was written a moment ago: only the record and the
                    identity are read */
     const char *client_id, *audience; /* must live until done */
+    int epoch_shown;                  /* claim sv of the token that led here; -1 = there is none */
     struct sg_rotate *rotate; /* a refresh token to be used up right before the mint; likewise */
     void (*done)(struct grant *grant);
     void *owner;
