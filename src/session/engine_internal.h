@@ -29,6 +29,7 @@
 struct recent {
     uint8_t digest[SG_DIGEST_BYTES];
     uint8_t sid[SG_SID_BYTES];
+    char subject[SG_SUBJECT_MAX + 1];
     int64_t policy_version;
     uint64_t until_ns; /* 0 = free */
 };
@@ -79,7 +80,7 @@ struct feed {
     struct sg_engine *engine;
     struct sg_feed_poll poll;
     struct sg_pg_listener *listener;
-    bool busy, again;
+    bool busy, again, from_start;
     uint64_t good_ns; /* last successful poll; 0 = never */
 };
 
@@ -130,6 +131,8 @@ void control_reread_map(struct sg_engine *e);
 /* feed.c */
 int feed_start(struct sg_engine *e, struct sg_err *err);
 void feed_poll_all(struct sg_engine *e);
+/* Reads all that the shards still keep once more; stale until that is done. */
+void feed_reread(struct sg_engine *e);
 /* Whether this bucket's shard has answered lately: what need not be asked is not asked of a silent
  * one. */
 bool feed_is_answered(const struct sg_realm *r, int bucket);
@@ -139,7 +142,7 @@ bool feed_is_stale(const struct sg_realm *r, int bucket);
 /* caches.c: bounded, direct-mapped; a lost entry costs one look-up */
 const struct recent *recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
 void recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
-                const uint8_t sid[SG_SID_BYTES]);
+                const uint8_t sid[SG_SID_BYTES], const char *subject);
 void recent_forget(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
 const char *handle_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES]);
 void handle_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const char *key);

@@ -566,6 +566,7 @@ legacy_read(struct truth *t)
 
     switch (t->presence) {
     case TRUTH_SUBJECT:
+        g->light = g->light && strcmp(g->subject, t->record.subject) == 0;
         snprintf(g->subject, sizeof g->subject, "%s", t->record.subject);
         g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(g->subject));
         g->idle_ms = t->record.idle_ms;

@@ -222,18 +222,11 @@ legacy_answered(struct grant *g)
     switch (g->outcome) {
     case GRANT_TOKEN:
         take_token(v, g);
-        take_identity(v, g);
-        answer(v, SG_CRED_LEGACY, g->why);
-        break;
+        /* fall through */
     case GRANT_NO_TOKEN:
         take_identity(v, g);
-        if (!g->light)
-            recent_put(v->realm, v->digest, g->sid);
-        else
-            memcpy(v->sid,
-                   recent_find(v->realm, v->digest) != NULL ? recent_find(v->realm, v->digest)->sid
-                                                            : g->sid,
-                   sizeof v->sid);
+        if (!g->light) /* a page's other requests are not handed the token once more */
+            recent_put(v->realm, v->digest, g->sid, g->subject);
         answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_ANONYMOUS:
@@ -263,6 +256,7 @@ legacy_answered(struct grant *g)
 static void
 ask_legacy(struct verify *v)
 {
+    const struct recent *recent = recent_find(v->realm, v->digest);
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
@@ -275,8 +269,11 @@ ask_legacy(struct verify *v)
     g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
                   ? WANT_JWT
                   : WANT_CHECK;
-    g->light = recent_find(v->realm, v->digest) != NULL && !v->legacy_wins &&
-               v->realm->policy.phase < SG_STATELESS;
+    g->light = recent != NULL && !v->legacy_wins && v->realm->policy.phase < SG_STATELESS;
+    if (g->light) {
+        memcpy(g->sid, recent->sid, sizeof g->sid);
+        snprintf(g->subject, sizeof g->subject, "%s", recent->subject);
+    }
     g->client_id = v->in.client_id;
     g->audience = v->in.audience;
     g->done = legacy_answered;
