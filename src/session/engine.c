@@ -127,7 +127,6 @@ static void
 on_tick(uv_timer_t *timer)
 {
     struct sg_engine *e = timer->data;
-    int i;
 
     if (e->closing) {
         if (e->open_ops == 0) /* each has a deadline, so this comes */

@@ -15,6 +15,7 @@
 
 #define LEASE_MS 2000       /* rule 13 */
 #define CONTROL_POLL_MS 500 /* beside the notifications */
+#define TELL_MS 900         /* between an instance's signs of life, with the next reading */
 #define FEED_POLL_MS 100    /* likewise */
 #define FEED_SILENT_MS 500  /* polls unanswered for so long: the shard is down or stopped */
 #define OP_TIMEOUT_MS 2000  /* one step of an operation */
@@ -96,6 +97,8 @@ struct sg_engine {
     bool control_busy, control_again, instance_busy, map_read, map_wanted;
     uint64_t control_good_ns; /* the reading that began then was answered */
     uint64_t control_sent_ns;
+    bool instance_again;
+    uint64_t instance_sent_ns, instance_told_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
     uint64_t ticks;
     bool sweeping, schema_ok, schema_busy;
