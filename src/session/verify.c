@@ -269,7 +269,7 @@ ask_legacy(struct verify *v)
     g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
                   ? WANT_JWT
                   : WANT_CHECK;
-    g->light = recent != NULL && !v->legacy_wins && v->realm->policy.phase < SG_STATELESS;
+    g->light = recent != NULL && v->jwt.ptr == NULL && v->realm->policy.phase < SG_STATELESS;
     if (g->light) {
         memcpy(g->sid, recent->sid, sizeof g->sid);
         snprintf(g->subject, sizeof g->subject, "%s", recent->subject);
