@@ -90,20 +90,14 @@ granted(struct grant *g)
         out.access_token = sg_slice(g->minted.token, g->minted.len);
         out.expires_in_sec = g->minted.expires_in_sec;
         out.refresh_token = a->next.text[0] != '\0' ? sg_str(a->next.text) : sg_str(g->refresh);
-        sg_b64url_add(&session, sg_slice((char *)g->sid, SG_SID_BYTES));
-        out.session = sg_buf_slice(&session);
-        if (a->with_cookies) {
+        if (a->with_cookies)
             sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
-            if (g->key[0] != '\0' &&
-                a->realm->codec->key_to_credential(&a->realm->codec_config, sg_str(g->key),
-                                                   &credential, NULL) == 0)
-                sg_cookie_set_legacy(a->realm->config, credential.ptr, &legacy_cookie);
-            out.set_cookie = sg_buf_slice(&set_cookie);
-            out.legacy_cookie = sg_buf_slice(&legacy_cookie);
-        }
         break;
     case GRANT_NO_TOKEN:
-        out.status = g->identity_known ? SG_TOKEN_NOT_ENABLED : SG_TOKEN_UNAVAILABLE;
+        out.status = !g->identity_known  ? SG_TOKEN_UNAVAILABLE
+                     : !a->with_cookies  ? SG_TOKEN_NOT_ENABLED
+                     : g->key[0] != '\0' ? SG_TOKEN_OK /* a login by the legacy session alone */
+                                         : SG_TOKEN_UNAVAILABLE;
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
@@ -113,6 +107,15 @@ granted(struct grant *g)
         out.status = SG_TOKEN_UNAVAILABLE;
         break;
     }
+    if (a->with_cookies && out.status == SG_TOKEN_OK && g->key[0] != '\0' &&
+        a->realm->codec->key_to_credential(&a->realm->codec_config, sg_str(g->key), &credential,
+                                           NULL) == 0)
+        sg_cookie_set_legacy(a->realm->config, credential.ptr, &legacy_cookie);
+    if (out.status == SG_TOKEN_OK)
+        sg_b64url_add(&session, sg_slice((char *)g->sid, SG_SID_BYTES));
+    out.session = sg_buf_slice(&session);
+    out.set_cookie = sg_buf_slice(&set_cookie);
+    out.legacy_cookie = sg_buf_slice(&legacy_cookie);
     reply(a, &out);
     sg_buf_free(&session);
     sg_buf_wipe(&set_cookie);
