@@ -14,7 +14,7 @@ grant_new(struct sg_realm *realm)
 
     if (g != NULL) {
         g->realm = realm;
-        g->ttl_ms = -1;
+        g->ttl_ms = g->epoch_shown = -1;
         g->handle = SG_BUF_INIT(SG_LEGACY_KEY_MAX + SG_SEAL_OVERHEAD);
         g->record = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
     }
@@ -227,6 +227,22 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
         step_mint(g);
 }
 
+static void
+rotated(void *ctx, int rc, const struct sg_err *err)
+{
+    struct grant *g = ctx;
+
+    if (rc != 0) {
+        unavailable(g, err);
+        return;
+    }
+    sg_fault("refresh.after_rotate");
+    if (g->rotate->outcome == SG_ROTATED || g->rotate->outcome == SG_ROTATED_GRACE)
+        step_mint(g);
+    else
+        finish(g, GRANT_NOBODY, "the refresh token is no longer good");
+}
+
 /* ---- step 5: the first refresh token of a chain, for a client that asked for tokens ---- */
 
 static void
@@ -240,6 +256,10 @@ step_refresh(struct grant *g)
                                  .expires_in_ms = g->realm->config->refresh_lifetime_ms};
     struct sg_hash digest;
 
+    if (g->rotate != NULL) {
+        sg_store_rotate(g->realm->engine->store, g->rotate, deadline(g), rotated, g);
+        return;
+    }
     if (g->want != WANT_TOKENS) {
         refresh_put(g, 0, NULL);
         return;
@@ -546,6 +566,7 @@ legacy_read(struct truth *t)
 
     switch (t->presence) {
     case TRUTH_SUBJECT:
+        g->light = g->light && strcmp(g->subject, t->record.subject) == 0;
         snprintf(g->subject, sizeof g->subject, "%s", t->record.subject);
         g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(g->subject));
         g->idle_ms = t->record.idle_ms;
@@ -668,6 +689,10 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     if (s->banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
+        finish(g, GRANT_NOBODY, "revoked"); /* the feed may be stale, or have forgotten it */
         return;
     }
     snprintf(g->subject, sizeof g->subject, "%s", s->subject);
