@@ -67,15 +67,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
     stop(130, false);
   });
 
+const walk = new Walk(stage, options, say);
 try {
-  const walk = new Walk(stage, options, say);
   await walk.go();
   say.end();
   const verdict = judge({ walk, seeded: stage.seeded });
   writeFileSync(stage.file('result.json'), JSON.stringify({ ...verdict.result, details: verdict.details }, null, 2));
   const keepFiles = values.keep || !verdict.result.ok;
   console.log(report(verdict));
-  if (keepFiles) console.log(`\nLogs, metrics and details: ${stage.dir} (result.json, *.log, nginx/*.log)`);
+  const files = 'result.json, metrics-*.txt, *.log, nginx/*.log';
+  console.log(`\nLogs, metrics and details ${keepFiles ? `are in ${stage.dir}: ${files}` : `(${files}) are kept with --keep, or when something fails`}`);
   if (values.json) console.log(JSON.stringify(verdict.result));
   if (values.keep) {
     const instances = Object.keys(stage.segue.ports).map((name) => `${stage.segue.url(name)}/metrics`);
@@ -86,7 +87,10 @@ try {
 } catch (err) {
   if (!stopping) {
     say.end();
-    console.error(`demo: ${err.stack}\ndemo: logs: ${stage.dir}`);
+    console.error(`demo: ${err.stack}\ndemo: logs and findings so far: ${stage.dir}`);
+    const files = { secretsFile: stage.file('clients-secrets'), endedFile: stage.file('clients-ended') };
+    const results = await stage.clients?.do('results', files).catch(() => null);
+    if (results) writeFileSync(stage.file('findings.json'), JSON.stringify({ findings: results.findings, failures: results.failures, parts: walk.parts }, null, 2));
     await stop(1, true);
   }
 }

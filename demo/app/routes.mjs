@@ -30,13 +30,14 @@ export function makeRoutes({ users, passport, segue, secrets, trust }) {
 
   router.post('/login', checkPassword, async (req, res) => {
     const { id, roles } = req.account;
-    if (trust() === 'segue') {
+    if (trust() === 'login' || trust() === 'segue') {
       const made = await segue.createSession(id, isApi(req) ? 'api' : 'web');
       if (isApi(req)) {
         const { access_token, refresh_token, expires_in } = made;
         return res.json({ id, roles, access_token, refresh_token, expires_in });
       }
       res.append('Set-Cookie', made.set_cookie);
+      if (made.legacy_cookie) res.append('Set-Cookie', made.legacy_cookie);
       return res.json({ id, roles });
     }
     await promisify(req.login).call(req, req.account);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The app that is carried over: an ordinary Express login system on a Unix socket behind nginx. What it trusts for identity is
-// switched at run time on a second, private socket: session (as before Segue) | jwt (the adapter, else the session) | segue
-// (Segue alone; the session store is let go).
+// switched at run time on a second, private socket: session (as before Segue) | jwt (the adapter, else the session) | login
+// (as jwt, and logins are made by Segue) | segue (Segue alone; the session store is let go).
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { SegueAdapter } from './segue-adapter.mjs';
 import { bearerShim, makePassport, makeSession, openStore } from './sessions.mjs';
 import { Users } from './users.mjs';
 
-const TRUST = ['session', 'jwt', 'segue'];
+const TRUST = ['session', 'jwt', 'login', 'segue'];
 
 /**
  * options: {socket, adminSocket, redisUrl, usersUrl, secrets, maxAgeMs, segue: {issuer, audience, urls, backend}}

@@ -2,7 +2,7 @@
 // A program with a bearer token: the signed session id at first; once it could exchange that, only a JWT and a refresh token.
 import { Client } from './client.mjs';
 import { exchange, refresh, revoke } from './oauth.mjs';
-import { claims, sessionId } from './tokens.mjs';
+import { sessionId } from './tokens.mjs';
 
 const EXCHANGE_EVERY_MS = 1500;
 
@@ -99,9 +99,23 @@ export class ApiClient extends Client {
     this.forget();
     this.world.counts.logouts++;
     if (born) this.world.ended.set(sessionId(born), Date.now());
-    await this.mustDie(async () => (await this.ask('GET', '/me', undefined, bearer)).status === 200);
-    if (access && (await refresh(this.http, access.refreshToken)).status === 200)
-      this.world.found('resurrected_logouts', { client: this.name, how: 'its refresh token still works', sid: claims(access.jwt).sid });
+    await this.mustDie('the bearer token', async () => (await this.ask('GET', '/me', undefined, bearer)).status === 200);
+    if (access) await this.refreshMustDie(access.refreshToken);
+  }
+
+  /** A refresh may still win a race against the logout for a moment; what it got must die as well. */
+  async refreshMustDie(token) {
+    const got = [];
+    await this.mustDie('the refresh token', async () => {
+      const answer = await refresh(this.http, token);
+      if (answer.status !== 200) return false;
+      const made = answer.json();
+      got.push(made.access_token);
+      this.world.secret(made.access_token);
+      this.world.secret((token = made.refresh_token));
+      return true;
+    });
+    for (const jwt of got) await this.mustDie('a JWT refreshed after it', async () => (await this.ask('GET', '/me', undefined, jwt)).status === 200);
   }
 
   forget() {

@@ -75,6 +75,6 @@ export class Browser extends Client {
     this.world.counts.logouts++;
     if (legacy) this.world.ended.set(sessionId(legacy), Date.now());
     this.jar.clear();
-    await this.mustDie(async () => (await this.ask('GET', '/me', 'fetch', undefined, cookie)).status === 200);
+    await this.mustDie('the cookies', async () => (await this.ask('GET', '/me', 'fetch', undefined, cookie)).status === 200);
   }
 }

@@ -56,19 +56,19 @@ export class Client {
    * After a logout: asks with the old credential until it is refused, and measures how long it lived on; later asks again
    * whether it stayed so. ask: () => whether it still works
    */
-  async mustDie(ask) {
+  async mustDie(what, ask) {
     const began = performance.now();
     const at = Date.now();
     let ms;
     while (await ask()) {
       ms = performance.now() - began;
-      if (ms > DEAD_WITHIN_MS) return this.world.found('resurrected_logouts', { client: this.name, how: `alive ${Math.round(ms)} ms after the logout` });
+      if (ms > DEAD_WITHIN_MS) return this.world.found('resurrected_logouts', { client: this.name, how: `${what} is alive ${Math.round(ms)} ms after the logout` });
       await sleep(ASK_EVERY_MS);
     }
-    this.world.logoutLags.push({ at, ms: ms ?? 0 });
+    this.world.logoutLags.push({ at, what, ms: ms ?? 0 });
     setTimeout(async () => {
       if (this.world.stopped) return;
-      if (await ask().catch(() => false)) this.world.found('resurrected_logouts', { client: this.name, how: 'dead, then alive again' });
+      if (await ask().catch(() => false)) this.world.found('resurrected_logouts', { client: this.name, how: `${what} was dead, then alive again` });
     }, 2000).unref();
   }
 }

@@ -32,8 +32,8 @@ export class Http {
   }
 
   /**
-   * As once, but tries again for up to 5 s while the server cannot answer; each request is reported once. Answers the last
-   * answer, or rejects with the last failure.
+   * As once, but tries again for up to 5 s while the server cannot answer; each request is reported once. Rejects with
+   * givenUp set when that was in vain.
    */
   async send(method, path, options) {
     const startedAt = Date.now();
@@ -56,7 +56,7 @@ export class Http {
       if (failure === undefined || givenUp) {
         const ms = performance.now() - tryBegan;
         this.onRequest({ method, path, ms, tries, startedAt, endedAt: Date.now(), failure: firstFailure, givenUp });
-        if (answer) return Object.assign(answer, { tries });
+        if (!givenUp) return Object.assign(answer, { tries });
         throw Object.assign(new Error(`${method} ${path}: ${failure}`), { givenUp: true });
       }
       await sleep(RETRY_EVERY_MS);

@@ -112,7 +112,7 @@ export class Stage {
     });
   }
 
-  /** What the app takes for true: 'session' | 'jwt' | 'segue'. */
+  /** What the app takes for true: 'session' | 'jwt' | 'login' | 'segue'. */
   appTrusts(what) {
     return this.#admin('PUT', `/trust/${what}`);
   }

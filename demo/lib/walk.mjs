@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The whole way, step by step, with clients at work all the time.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { check } from '../checker/checker.mjs';
@@ -65,6 +65,7 @@ export class Walk {
     await this.#segue.command('init');
     const analysis = JSON.parse(await this.#segue.onRealm('analyze', ['--json']));
     this.facts.analysis = analysis;
+    this.say.note(`${analysis.sessions} sessions of ${analysis.subjects} users, ${analysis.anonymous} anonymous, ${analysis.undecodable} undecodable`);
     this.#segue.startTransfer();
     await until('the snapshot', () => this.#control('SELECT 1 FROM segue_control.transfer_job WHERE realm = $1 AND snapshot_at IS NOT NULL', [REALM]), {
       forMs: 60_000, everyMs: 100,
@@ -167,6 +168,7 @@ export class Walk {
   async finalize() {
     this.say.say('finalize: login and sessions are Segue\'s, Redis is switched off');
     await this.#clients.do('tell', { label: 'finalizing' });
+    await this.stage.appTrusts('login');
     await until('no client to hold only a session of old', async () => {
       const holds = await this.#holds();
       return !holds['session id'] && !holds['connect.sid'];
@@ -175,7 +177,6 @@ export class Walk {
     await this.#hold('finalizing', 2);
     await this.#segue.changePolicy('phase', ['finalized', '--confirm', REALM, '--why', 'the demo is at its end']);
     this.phases.push('finalized');
-    await this.#segue.transfer.end();
     await this.#clients.do('tell', { label: 'finalized', tokenEndpoint: false });
     await this.stage.cluster.halt('redis');
     this.say.note('redis is stopped');
@@ -192,7 +193,11 @@ export class Walk {
     const leaks = new Leaks([...secrets, ...seeded, ...keys, sessionSecret, backendSecret]);
     leaks.lookInFiles(this.stage.dir, (name) => name.endsWith('.log'));
     leaks.lookInFiles(this.stage.nginx.dir, (name) => name.endsWith('.log'));
-    for (const name of Object.keys(this.#segue.ports)) leaks.look(`metrics of ${name}`, await (await fetch(`${this.#segue.url(name)}/metrics`)).text());
+    for (const name of Object.keys(this.#segue.ports)) {
+      const metrics = await (await fetch(`${this.#segue.url(name)}/metrics`)).text();
+      writeFileSync(this.stage.file(`metrics-${name}.txt`), metrics);
+      leaks.look(`metrics of ${name}`, metrics);
+    }
     for (const { conninfo } of [this.stage.cluster.control, ...this.stage.cluster.shards])
       await leaks.lookInDatabase(conninfo, ['segue', 'segue_control']);
     leaks.lookAtProcesses([...Object.values(this.#segue.instances).map((instance) => instance.pid), this.stage.app.pid, this.stage.nginx.child.pid]);

@@ -7,19 +7,21 @@
     "unnest($1::text[], $2::int[], $3::bytea[], $4::text[], $5::boolean[]) WITH ORDINALITY "       \
     "AS i(realm, bucket, digest, subject, reuses_ids, ord)"
 
-static const struct sg_pg_stmt st_insert = {
-    "store.refs_insert",
-    "INSERT INTO segue.token_ref (realm, bucket, digest, subject) "
-    "SELECT realm, bucket, digest, subject FROM " REFS " ORDER BY ord ON CONFLICT DO NOTHING",
-    5, 0, false};
-
-/* What stands there now; from here to the end of the transaction nobody else changes it. */
+/* A row that is there is locked and left as it is: nobody else changes it until the end of the
+ * transaction. One pass in key order over new and old rows, or two batches could each hold what the
+ * other wants. */
 static const struct sg_pg_stmt st_lock = {
     "store.refs_lock",
+    "INSERT INTO segue.token_ref AS t (realm, bucket, digest, subject) "
+    "SELECT realm, bucket, digest, subject FROM " REFS " ORDER BY ord "
+    "ON CONFLICT (realm, bucket, digest) DO UPDATE SET subject = t.subject WHERE false",
+    5, 0, false};
+
+static const struct sg_pg_stmt st_before = {
+    "store.refs_before",
     "SELECT i.ord, t.subject, t.generation, t.ended_at IS NOT NULL, "
     "t.ended_at IS NULL AND t.subject IS DISTINCT FROM i.subject "
-    "FROM " REFS " JOIN segue.token_ref AS t USING (realm, bucket, digest) "
-    "ORDER BY i.ord FOR UPDATE OF t",
+    "FROM " REFS " JOIN segue.token_ref AS t USING (realm, bucket, digest)",
     5, 0, false};
 
 /* seen_at only says whether the row is still in use: an hour's grain spares most writes. */
@@ -64,8 +66,8 @@ put_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colum
         sg_column_bool(columns, 4, r->reuses_ids);
     }
     sg_part_fence(part, columns, 1);
-    sg_part_call(part, &st_insert, columns, NULL);
     sg_part_call(part, &st_lock, columns, NULL);
+    sg_part_call(part, &st_before, columns, NULL);
     sg_part_call(part, &st_change, columns, NULL);
 }
 

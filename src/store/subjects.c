@@ -8,18 +8,13 @@
     "$7::bigint[], $8::boolean[]) WITH ORDINALITY "                                                \
     "AS i(realm, bucket, subject, active, roles, permissions, source_version, raise_epoch, ord)"
 
-static const struct sg_pg_stmt st_insert = {
-    "store.subjects_insert",
-    "INSERT INTO segue.subject (realm, bucket, subject) SELECT realm, bucket, subject "
-    "FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY AS i(realm, bucket, subject, "
-    "ord) ORDER BY ord ON CONFLICT DO NOTHING",
-    3, 0, false};
-
+/* A row that is there is locked and left as it is, in one pass in key order (see refs.c). */
 static const struct sg_pg_stmt st_lock = {
     "store.subjects_lock",
-    "SELECT 1 FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY "
-    "AS i(realm, bucket, subject, ord) JOIN segue.subject AS t USING (realm, bucket, subject) "
-    "ORDER BY i.ord FOR NO KEY UPDATE OF t",
+    "INSERT INTO segue.subject AS t (realm, bucket, subject) SELECT realm, bucket, subject "
+    "FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY AS i(realm, bucket, subject, "
+    "ord) ORDER BY ord ON CONFLICT (realm, bucket, subject) DO UPDATE SET status = t.status "
+    "WHERE false",
     3, 0, false};
 
 /* n: what each row becomes. An older reading of the source changes nothing but an epoch that is to
@@ -56,7 +51,7 @@ static const struct sg_pg_stmt st_change = {
     "SELECT ord, epoch, status = 'banned', source_version FROM d",
     8, 0, false};
 
-enum { CALL_CHANGE = 3 };
+enum { CALL_CHANGE = 2 };
 
 struct put_op {
     struct sg_store_op op;
@@ -98,7 +93,6 @@ put_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colum
         sg_column_bool(columns, 7, raise);
     }
     sg_part_fence(part, columns, 1);
-    sg_part_call(part, &st_insert, columns, NULL);
     sg_part_call(part, &st_lock, columns, NULL);
     sg_part_call(part, &st_change, columns, NULL);
 }

@@ -3,7 +3,7 @@
 
 #include "keys/digest.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CONNECT_TIMEOUT_MS 2000
@@ -11,6 +11,7 @@
 
 struct opened {
     struct sg_bridge pub;
+    bool silent[SG_SHARDS_MAX];
     int open; /* parts that are not closed yet */
     void (*closed)(void *ctx);
     void *ctx;
@@ -76,6 +77,7 @@ sg_bridge_open(const struct sg_bridge_options *options, struct sg_bridge **out, 
     if (o == NULL)
         return sg_fail(err, SG_E_INTERNAL, options->realm->name, "out of memory");
     b = &o->pub;
+    b->silent = o->silent;
     b->loop = options->loop;
     b->clock = options->clock;
     b->config = options->realm;
@@ -145,6 +147,18 @@ sg_bridge_session_bucket(const struct sg_bridge *b, const char *subject, const u
 {
     return subject[0] != '\0' ? (int)sg_bucket(sg_str(b->realm), sg_str(subject))
                               : sg_bridge_bucket_of_digest(b, digest);
+}
+
+bool
+sg_bridge_is_silent(const struct sg_bridge *b, int shard, struct sg_err *err)
+{
+    char place[24];
+
+    if (!b->silent[shard])
+        return false;
+    snprintf(place, sizeof place, "shard %d", shard);
+    sg_fail(err, SG_E_UNAVAILABLE, place, "it does not answer its heartbeats");
+    return true;
 }
 
 uint64_t

@@ -27,6 +27,8 @@ struct sg_bridge {
     struct sg_legacy_store *legacy;
     struct sg_shards *shards;
     struct sg_store *store;
+    bool *silent; /* a shard each: it does not answer its heartbeats, so that nothing need wait for
+                     it to time out; kept by transfer/pulse.h */
     struct sg_pg *control; /* one connection: the session-level lock of the leader lives on it */
 };
 
@@ -51,6 +53,9 @@ int sg_bridge_bucket_of_digest(const struct sg_bridge *bridge, const uint8_t *di
 /* The bucket a session lives in: its subject's; an anonymous one's is its digest's. */
 int sg_bridge_session_bucket(const struct sg_bridge *bridge, const char *subject,
                              const uint8_t *digest);
+
+/* Whether to leave the shard alone for now; then *err says so. */
+bool sg_bridge_is_silent(const struct sg_bridge *bridge, int shard, struct sg_err *err);
 
 uint64_t sg_bridge_deadline(const struct sg_bridge *bridge, int64_t timeout_ms);
 

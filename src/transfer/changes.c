@@ -18,6 +18,7 @@ struct job {
     int loaded;     /* index in the load; -1 = it is not in it */
     struct sg_hash value;
     int64_t expires_ms;
+    struct sg_ref_read first; /* the token_ref before it was made a tombstone */
 };
 
 /* One shard's share of the ends. */
@@ -32,7 +33,7 @@ struct sg_changes {
     int64_t step_timeout_ms;
     sg_changes_done done;
     void *ctx;
-    bool busy, renaming;
+    bool busy, again, renaming;
     int lane, n;
     struct job jobs[SG_CHANGES_KEYS];
     struct sg_ref_read refs[SG_CHANGES_KEYS];
@@ -142,11 +143,15 @@ finish(struct sg_changes *c)
 /* ---- ends, of deleted keys and of former names ---- */
 
 static void read_records(struct sg_changes *c);
+static void end_named(struct sg_changes *c);
+static void look_again(struct sg_changes *c);
 
 static void
 ends_over(struct sg_changes *c)
 {
-    if (c->renaming)
+    if (!c->again)
+        look_again(c);
+    else if (c->renaming)
         finish(c);
     else
         read_records(c);
@@ -207,11 +212,27 @@ fill_end(struct sg_changes *c, const struct sg_ref_read *ref, const struct job *
     row->tombstone_ref = true;
 }
 
+/* A tombstone does not say that the session behind it was reached, too: its shard may have been
+ * down. Without a subject there is nothing behind it that could be exchanged. The second time: only
+ * what was put under the ref between the first look and the tombstone. */
+static bool
+must_end(const struct sg_changes *c, const struct sg_ref_read *ref, const struct job *j)
+{
+    if (ref->ended && ref->subject[0] == '\0')
+        return false;
+    if (!c->again)
+        return true;
+    return ref->found && ref->ended &&
+           !(j->first.found && j->first.generation == ref->generation &&
+             strcmp(j->first.subject, ref->subject) == 0);
+}
+
 static void
 on_refs(void *ctx, int rc, const struct sg_err *err)
 {
     struct sg_changes *c = ctx;
     int shard, i, n = 0, shards = sg_shards_count(c->bridge->shards);
+    struct sg_err silent;
 
     c->pending = 1;
     if (rc != 0) {
@@ -220,12 +241,15 @@ on_refs(void *ctx, int rc, const struct sg_err *err)
             c->jobs[c->of[i]].blocked_on = c->lane;
         shards = 0;
     }
+    for (i = 0; !c->again && i < c->n_refs; i++)
+        c->jobs[c->of[i]].first = c->refs[i];
     for (shard = 0; shard < shards; shard++) {
         struct part *part = &c->parts[shard];
 
         *part = (struct part){.changes = c, .shard = shard, .first = n};
         for (i = 0; i < c->n_refs; i++) {
-            if (c->refs[i].ended || shard_of_end(c, &c->refs[i]) != shard)
+            if (!must_end(c, &c->refs[i], &c->jobs[c->of[i]]) ||
+                shard_of_end(c, &c->refs[i]) != shard)
                 continue;
             fill_end(c, &c->refs[i], &c->jobs[c->of[i]], &c->ends[n]);
             c->end_of[n++] = c->of[i];
@@ -234,6 +258,10 @@ on_refs(void *ctx, int rc, const struct sg_err *err)
         if (part->n == 0)
             continue;
         c->pending++;
+        if (sg_bridge_is_silent(c->bridge, shard, &silent)) {
+            on_ended(part, -1, &silent);
+            continue;
+        }
         sg_store_end_sessions(c->bridge->store, &c->ends[part->first], part->n, deadline(c),
                               on_ended, part);
     }
@@ -253,13 +281,28 @@ add_ref(struct sg_changes *c, int job, const uint8_t *digest)
     c->of[c->n_refs++] = job;
 }
 
+/* Nobody changes a tombstone any more, so this second look is final: a scan or an exchange that put
+ * its ref before the tombstone, after the first look, is found now. */
+static void
+look_again(struct sg_changes *c)
+{
+    int i;
+
+    c->again = true;
+    for (i = 0; i < c->n_refs; i++)
+        c->refs[i].found = c->refs[i].ended = false;
+    end_named(c);
+}
+
 static void
 end_named(struct sg_changes *c)
 {
-    if (c->n_refs == 0)
+    if (c->n_refs == 0) {
+        c->again = true;
         ends_over(c);
-    else
-        sg_store_get_refs(c->bridge->store, c->refs, c->n_refs, deadline(c), on_refs, c);
+        return;
+    }
+    sg_store_get_refs(c->bridge->store, c->refs, c->n_refs, deadline(c), on_refs, c);
 }
 
 /* ---- 4: former names ---- */
@@ -270,6 +313,7 @@ end_former_names(struct sg_changes *c)
     int i;
 
     c->renaming = true;
+    c->again = false;
     c->n_refs = 0;
     for (i = 0; i < c->n; i++) {
         struct job *j = &c->jobs[i];
@@ -419,7 +463,7 @@ sg_changes_start(struct sg_changes *c, struct sg_dirty_key *const *keys, int n, 
     int i;
 
     c->busy = true;
-    c->renaming = false;
+    c->renaming = c->again = false;
     c->lane = lane;
     c->n = n;
     c->n_refs = 0;

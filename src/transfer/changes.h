@@ -8,7 +8,8 @@
 
 /* A batch of changed keys whose token_refs are on one shard, on its way into the shards:
  *   1. deleted: read the token_refs, end the sessions ("app-logout"), tombstone the refs, also of
- * keys never seen, so that an exchange that races with the logout is refused;
+ * keys never seen, so that an exchange that races with the logout is refused; then look once more,
+ * and end what had come under a ref just before it became a tombstone;
  *   2. read the records; one that was stored a moment ago just so is spared;
  *   3. load them (transfer/load.h);
  *   4. renamed: end what the record was under its former key, now that it is stored under the new

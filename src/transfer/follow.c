@@ -61,13 +61,31 @@ work_on_lane(struct sg_follow *f, int lane)
     }
 }
 
+/* Its keys wait for the shard without being tried, and so hold up no other shard's heartbeat. */
+static void
+set_lane_aside(struct sg_follow *f, int lane)
+{
+    struct sg_dirty_key *keys[SG_CHANGES_KEYS];
+    int i, n;
+
+    do {
+        n = sg_dirty_take(f->dirty, lane, keys, SG_CHANGES_KEYS);
+        for (i = 0; i < n; i++)
+            sg_dirty_blocked(f->dirty, keys[i], lane);
+    } while (n > 0);
+}
+
 static void
 work(struct sg_follow *f)
 {
     int lane;
 
-    for (lane = 0; lane < f->n_shards && !f->stopping; lane++)
-        work_on_lane(f, lane);
+    for (lane = 0; lane < f->n_shards && !f->stopping; lane++) {
+        if (f->bridge->silent[lane])
+            set_lane_aside(f, lane);
+        else
+            work_on_lane(f, lane);
+    }
 }
 
 static void
@@ -148,7 +166,7 @@ on_tick(uv_timer_t *timer)
     int shard;
 
     for (shard = 0; shard < f->n_shards; shard++)
-        if (now >= f->gates[shard].open_ns)
+        if (now >= f->gates[shard].open_ns && !f->bridge->silent[shard])
             sg_dirty_unblock(f->dirty, shard, SG_CHANGES_KEYS);
     sg_pulse_pump(f->pulse);
     work(f);

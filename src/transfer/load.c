@@ -308,6 +308,7 @@ static void
 end_changed(struct sg_load *l, void (*then)(struct sg_load *))
 {
     int shard, i, shards = sg_shards_count(l->bridge->shards);
+    struct sg_err silent;
 
     drop_step(l);
     l->then = then;
@@ -346,6 +347,10 @@ end_changed(struct sg_load *l, void (*then)(struct sg_load *))
             continue;
         l->pending++;
         l->counts.ended += part->n;
+        if (l->options.by_shard && sg_bridge_is_silent(l->bridge, shard, &silent)) {
+            part_done(part, -1, &silent);
+            continue;
+        }
         sg_store_end_sessions(l->bridge->store, &l->rows.ends[part->first], part->n,
                               sg_bridge_deadline(l->bridge, l->options.timeout_ms), part_done,
                               part);
@@ -497,6 +502,7 @@ static void
 put_sessions(struct sg_load *l)
 {
     uint64_t deadline = sg_bridge_deadline(l->bridge, l->options.timeout_ms);
+    struct sg_err silent;
     int shard, i;
 
     l->then = end_changed_late;
@@ -520,6 +526,10 @@ put_sessions(struct sg_load *l)
         part = &l->parts[shard];
         *part = (struct part){.load = l, .shard = shard, .first = first, .n = i - first};
         l->pending++;
+        if (sg_bridge_is_silent(l->bridge, shard, &silent)) {
+            part_done(part, -1, &silent);
+            continue;
+        }
         sg_store_put_sessions(l->bridge->store, &l->rows.sessions[first], part->n, deadline,
                               part_done, part);
     }

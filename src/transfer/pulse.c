@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #define TIMEOUT_MS 1000
+#define SILENT_MS 300 /* a beat is one row */
+#define PROBE_MS 100
 
 struct beat {
     int64_t beat, sent_ms;
@@ -15,6 +17,7 @@ struct lane {
     int shard;
     bool busy;
     struct beat writing;
+    uint64_t since_ns; /* it is busy, or failed */
     int64_t written, written_sent_ms;
 };
 
@@ -57,12 +60,26 @@ on_written(void *ctx, int rc, const struct sg_err *err)
     struct lane *lane = ctx;
 
     lane->busy = false;
-    if (rc == 0 && lane->writing.beat > lane->written) {
+    lane->since_ns = sg_mono_ns(lane->pulse->bridge->clock);
+    lane->pulse->bridge->silent[lane->shard] = rc != 0;
+    if (rc == 0 && lane->writing.beat >= lane->written) {
         lane->written = lane->writing.beat;
         lane->written_sent_ms = lane->writing.sent_ms;
     }
     if (rc == 0)
         sg_pulse_pump(lane->pulse);
+}
+
+static void
+write_beat(struct lane *lane, const struct beat *beat)
+{
+    const struct sg_bridge *b = lane->pulse->bridge;
+
+    lane->busy = true;
+    lane->since_ns = sg_mono_ns(b->clock);
+    lane->writing = *beat;
+    sg_store_put_beat(b->store, lane->shard, b->realm, beat->beat, beat->sent_ms,
+                      sg_bridge_deadline(b, TIMEOUT_MS), on_written, lane);
 }
 
 static void
@@ -75,13 +92,8 @@ write_latest(struct lane *lane)
         if (p->waiting[i].beat > lane->written &&
             sg_dirty_passed(p->dirty, p->waiting[i].epoch, lane->shard))
             break;
-    if (i < 0)
-        return;
-    lane->busy = true;
-    lane->writing = p->waiting[i];
-    sg_store_put_beat(p->bridge->store, lane->shard, p->bridge->realm, lane->writing.beat,
-                      lane->writing.sent_ms, sg_bridge_deadline(p->bridge, TIMEOUT_MS), on_written,
-                      lane);
+    if (i >= 0)
+        write_beat(lane, &p->waiting[i]);
 }
 
 /* Those that every shard has, or something later. */
@@ -100,15 +112,34 @@ drop_written(struct sg_pulse *p)
     memmove(&p->waiting[0], &p->waiting[n], (size_t)p->n_waiting * sizeof p->waiting[0]);
 }
 
+/* A shard that does not answer is asked by the beat that it has already. */
+static void
+look_at_silent(struct lane *lane)
+{
+    const struct sg_bridge *b = lane->pulse->bridge;
+    uint64_t for_ns = sg_mono_ns(b->clock) - lane->since_ns;
+    const struct beat again = {.beat = lane->written, .sent_ms = lane->written_sent_ms};
+
+    if (lane->busy)
+        b->silent[lane->shard] |= for_ns > SILENT_MS * SG_NS_PER_MS;
+    else if (for_ns > PROBE_MS * SG_NS_PER_MS && again.beat > 0)
+        write_beat(lane, &again);
+    else if (again.beat == 0)
+        b->silent[lane->shard] = false;
+}
+
 void
 sg_pulse_pump(struct sg_pulse *p)
 {
     int i;
 
     drop_written(p);
-    for (i = 0; i < p->n_lanes; i++)
-        if (!p->lanes[i].busy)
+    for (i = 0; i < p->n_lanes; i++) {
+        if (!p->bridge->silent[i] && !p->lanes[i].busy)
             write_latest(&p->lanes[i]);
+        else
+            look_at_silent(&p->lanes[i]);
+    }
 }
 
 void

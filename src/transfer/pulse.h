@@ -7,7 +7,8 @@
 
 /* Carries heartbeats that came back from the legacy store to each shard, behind the changes before
  * them (rule 8). Of those that wait, the latest that may go is written; at most SG_PULSE_BEATS
- * wait, then every second of them is dropped. */
+ * wait, then every second of them is dropped. * A shard that does not answer a beat within 300 ms
+ * is marked silent in the bridge until it answers one. */
 struct sg_pulse;
 
 #define SG_PULSE_BEATS 64

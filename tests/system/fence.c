@@ -18,11 +18,15 @@
 #define FENCE_BOUND_MS 1000 /* within which a mover has the fence, whatever writes */
 
 static struct store_env env;
+static PGconn *mover; /* of the running test, if it has one open */
 
+/* A test that failed may have left its mover holding the lock. */
 static int
 reset(void **state)
 {
     (void)state;
+    PQfinish(mover);
+    mover = NULL;
     env_reset(&env);
     return 0;
 }
@@ -39,6 +43,7 @@ static int
 stop(void **state)
 {
     (void)state;
+    PQfinish(mover);
     env_stop(&env);
     return 0;
 }
@@ -53,22 +58,21 @@ must(PGconn *c, const char *sql)
     PQclear(r);
 }
 
-static PGconn *
+static void
 flip_in_open_transaction(void)
 {
-    PGconn *mover = PQconnectdb(env.conninfo[0]);
-
+    mover = PQconnectdb(env.conninfo[0]);
     must(mover, "BEGIN");
     must(mover, "SELECT segue.fence_exclusive(5)");
     must(mover, "UPDATE segue.bucket_owner SET owned = false WHERE bucket = 5");
-    return mover;
 }
 
 static void
-commit(PGconn *mover)
+finish(const char *how)
 {
-    must(mover, "COMMIT");
+    must(mover, how);
     PQfinish(mover);
+    mover = NULL;
 }
 
 static long
@@ -97,7 +101,6 @@ a_write_that_waits_while_its_bucket_moves_away_is_refused(void **state)
     enum { WRITERS = 4 }; /* as many as there are connections */
     struct sg_session_row rows[WRITERS];
     struct env_call calls[WRITERS];
-    PGconn *mover;
     int i;
 
     (void)state;
@@ -110,14 +113,14 @@ a_write_that_waits_while_its_bucket_moves_away_is_refused(void **state)
         if (!calls[i].done)
             assert_int_equal(env_wait(&env, &calls[i]), 0);
 
-    mover = flip_in_open_transaction();
+    flip_in_open_transaction();
     for (i = 0; i < WRITERS; i++) {
         rows[i] = env_session(i, BUCKET);
         calls[i] = (struct env_call){0};
         sg_store_put_sessions(env.store, &rows[i], 1, env_deadline(10000), env_done, &calls[i]);
     }
     until_waiting(WRITERS);
-    commit(mover);
+    finish("COMMIT");
     for (i = 0; i < WRITERS; i++) {
         if (!calls[i].done)
             env_wait(&env, &calls[i]);
@@ -134,13 +137,12 @@ a_write_that_waits_for_a_mover_who_gives_up_goes_on(void **state)
 {
     struct sg_session_row row = env_session(1, BUCKET);
     struct env_call call = {0};
-    PGconn *mover = flip_in_open_transaction();
 
     (void)state;
+    flip_in_open_transaction();
     sg_store_put_sessions(env.store, &row, 1, env_deadline(10000), env_done, &call);
     until_waiting(1);
-    must(mover, "ROLLBACK");
-    PQfinish(mover);
+    finish("ROLLBACK");
     assert_int_equal(env_wait(&env, &call), 0);
     assert_true(row.live);
 }
@@ -150,7 +152,7 @@ a_write_that_waits_for_a_mover_who_gives_up_goes_on(void **state)
 static void
 a_fence_of_one_statement_would_let_the_stale_write_through(void **state)
 {
-    PGconn *writer = PQconnectdb(env.conninfo[0]), *mover;
+    PGconn *writer = PQconnectdb(env.conninfo[0]);
     PGresult *r;
 
     (void)state;
@@ -160,12 +162,12 @@ a_fence_of_one_statement_would_let_the_stale_write_through(void **state)
                  "OFFSET 0) AS l, segue.bucket_owner AS o WHERE o.bucket = b; "
                  "IF NOT yes THEN RAISE EXCEPTION 'not owned' USING ERRCODE = 'SG001'; END IF; "
                  "END $$");
-    mover = flip_in_open_transaction();
+    flip_in_open_transaction();
     assert_int_equal(PQsendQuery(writer, "SELECT pg_temp.fence(5); INSERT INTO segue.subject "
                                          "(realm, bucket, subject) VALUES ('main', 5, 'stale')"),
                      1);
     until_waiting(1);
-    commit(mover);
+    finish("COMMIT");
     while ((r = PQgetResult(writer)) != NULL) {
         assert_true(PQresultStatus(r) == PGRES_TUPLES_OK || PQresultStatus(r) == PGRES_COMMAND_OK);
         PQclear(r);
@@ -234,12 +236,12 @@ the_fence_is_had_in_time_under_thirty_two_writers_and_none_writes_after_it(void 
 {
     enum { ROUNDS = 3 };
     struct writer writers[WRITERS];
-    PGconn *mover = PQconnectdb(env.conninfo[0]);
     int round, i, worst_us = 0, us;
     long at_flip, written;
     uint64_t from;
 
     (void)state;
+    mover = PQconnectdb(env.conninfo[0]);
     for (round = 0; round < ROUNDS; round++) {
         env_reset(&env);
         atomic_store(&give_up, false);
@@ -270,7 +272,6 @@ the_fence_is_had_in_time_under_thirty_two_writers_and_none_writes_after_it(void 
         assert_int_equal(written, at_flip);
         assert_int_equal(sum_written(mover), at_flip);
     }
-    PQfinish(mover);
     print_message("# fence had within %d us at most, %ld writes before the last flip\n", worst_us,
                   at_flip);
     assert_in_range(worst_us, 0, FENCE_BOUND_MS * 1000);

@@ -99,8 +99,11 @@ realms:
     if (out.code !== 0) throw new Error(`transfer ${name}: ${out.stderr}`);
     return out.stdout.trim().split('\n').filter(Boolean).map((l) => JSON.parse(l));
   };
-  /** Both sides read independently: problems, [] where the live sessions are exactly the source's records. */
-  const compare = async () => {
+  /**
+   * Both sides read independently: problems, [] where the live sessions are exactly the source's records. A touch that moves
+   * the expiry by less than an eighth of the lifetime need not be stored; with exact, it must.
+   */
+  const compare = async ({ exact = false } = {}) => {
     const source = new Map();
     for await (const keys of r.scanIterator({ MATCH: 'sess:*', COUNT: 1000 }))
       for (const key of keys) {
@@ -109,7 +112,7 @@ realms:
         try {
           const decoded = JSON.parse(value);
           if (!decoded?.cookie) continue;
-          source.set(digest(key), { key, subject: decoded.passport?.user ?? '', at: Date.now() + ttl });
+          source.set(digest(key), { key, subject: decoded.passport?.user ?? '', at: Date.now() + ttl, within: exact ? 3000 : Math.max(3000, ttl / 7) });
         } catch { /* a reject */ }
       }
     const rows = await all(`SELECT encode(store_digest, 'hex'), coalesce(subject, ''), (extract(epoch FROM exp_source) * 1000)::bigint, held_at IS NOT NULL
@@ -122,7 +125,7 @@ realms:
       seen.add(d);
       if (!s) problems.push(`live without a record: ${d.slice(0, 12)} of ${subject}`);
       else if (s.subject !== subject) problems.push(`${s.key}: subject ${subject}, not ${s.subject}`);
-      else if (Math.abs(s.at - Number(at)) > 3000) problems.push(`${s.key}: expires ${Number(at) - s.at} ms off`);
+      else if (Math.abs(s.at - Number(at)) > s.within) problems.push(`${s.key}: expires ${Number(at) - s.at} ms off`);
       else if (held === 't') problems.push(`${s.key}: held`);
     }
     for (const [d, s] of source) if (!seen.has(d)) problems.push(`not stored: ${s.key}`);

@@ -45,6 +45,8 @@ turn(uv_loop_t *loop, const bool *flag, int at_most_ms)
 
     uv_timer_init(loop, &tick);
     while (!(flag != NULL && *flag) && uv_hrtime() < end) {
+        /* else the tick is due before the loop waits, which then has no end */
+        uv_update_time(loop);
         uv_timer_start(&tick, on_tick, 1, 0);
         uv_run(loop, UV_RUN_ONCE);
     }

@@ -312,6 +312,42 @@ an_end_racing_uses_leaves_no_token(void **state)
     }
 }
 
+/* The same race, forced: the end comes while a use stands between its reading of the session and
+ * its commit. */
+static void
+an_end_waits_for_a_use_under_way_and_takes_its_successor_too(void **state)
+{
+    PGconn *gate = PQconnectdb(env.conninfo[0]);
+    struct sg_end_row e = env_end(1, 5);
+    struct sg_rotate r = use(100, 101, "x");
+    struct env_call use_call = {0}, end_call = {0};
+
+    (void)state;
+    put_session(0);
+    assert_int_equal(put_token(100, 60000), 0);
+    env_sql(&env, 0,
+            "CREATE FUNCTION segue.gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+            "pg_advisory_xact_lock(99); RETURN NEW; END $$; CREATE TRIGGER gate BEFORE INSERT ON "
+            "segue.refresh_token FOR EACH ROW EXECUTE FUNCTION segue.gate()");
+    PQclear(PQexec(gate, "SELECT pg_advisory_lock(99)"));
+    sg_store_rotate(env.store, &r, env_deadline(10000), env_done, &use_call);
+    test_run_for(&env.loop, 200);
+    sg_store_end_sessions(env.store, &e, 1, env_deadline(10000), env_done, &end_call);
+    test_run_for(&env.loop, 200);
+    PQfinish(gate);
+    if (!use_call.done)
+        env_wait(&env, &use_call);
+    if (!end_call.done)
+        env_wait(&env, &end_call);
+    env_sql(&env, 0, "DROP TRIGGER gate ON segue.refresh_token; DROP FUNCTION segue.gate()");
+    assert_int_equal(use_call.rc, 0);
+    assert_int_equal(end_call.rc, 0);
+    assert_int_equal(r.outcome, SG_ROTATED);
+    assert_int_equal(
+        env_sql(&env, 0, "SELECT count(*) FROM segue.refresh_token WHERE state = 'ended'"), 2);
+    sg_buf_free(&r.successor_sealed);
+}
+
 int
 main(void)
 {
@@ -326,6 +362,7 @@ main(void)
         cmocka_unit_test_setup(a_token_tells_its_client_its_session, reset),
         cmocka_unit_test_setup(any_number_of_uses_at_once_agree_on_one_successor, reset),
         cmocka_unit_test_setup(an_end_racing_uses_leaves_no_token, reset),
+        cmocka_unit_test_setup(an_end_waits_for_a_use_under_way_and_takes_its_successor_too, reset),
     };
 
     return cmocka_run_group_tests_name("store_refresh", tests, start, stop);
