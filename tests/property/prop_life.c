@@ -106,8 +106,7 @@ the_ended_stay_ended_and_limits_only_shrink(void **state)
             if (l.ended_ms != 0)
                 assert_true(next.ended_ms != 0 && next.ended_ms <= l.ended_ms);
             if (l.exp_absolute_ms != 0) {
-                assert_true(next.exp_absolute_ms != 0 &&
-                            next.exp_absolute_ms <= l.exp_absolute_ms);
+                assert_true(next.exp_absolute_ms != 0 && next.exp_absolute_ms <= l.exp_absolute_ms);
                 assert_true(sg_life_expires_ms(&next) <= next.exp_absolute_ms);
             }
             assert_true(next.exp_segue_ms >= l.exp_segue_ms);

@@ -176,8 +176,7 @@ no_phase_that_can_be_left_strands_a_client_that_holds_only_a_jwt(void **state)
         assert_int_equal(r->shadow_mint, from == SG_OBSERVE);
         for (to = SG_OBSERVE; to <= SG_FINALIZED; to++) {
             struct sg_err err;
-            bool allowed =
-                sg_phase_check_step((enum sg_phase)from, (enum sg_phase)to, &err) == 0;
+            bool allowed = sg_phase_check_step((enum sg_phase)from, (enum sg_phase)to, &err) == 0;
 
             assert_int_equal(allowed, from != SG_FINALIZED && to <= from + 1);
         }
