@@ -52,8 +52,11 @@ may(const struct sg_policy *p, bool lease, const char *role, int64_t seen)
 static void
 a_cohort_is_in_whatever_the_percentage(void **state)
 {
-    struct sg_policy p = {
-        .version = 1, .phase = SG_EXCHANGE, .n_cohorts = 2, .cohorts = {"editor", "admin"}};
+    struct sg_policy p = {.version = 1,
+                          .phase = SG_EXCHANGE,
+                          .phase_entered_ms = 1000,
+                          .n_cohorts = 2,
+                          .cohorts = {"editor", "admin"}};
 
     (void)state;
     assert_true(may(&p, true, "admin", 0));
