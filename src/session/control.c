@@ -159,6 +159,7 @@ take_map(struct sg_engine *e, const struct sg_pg_batch *b)
     }
     sg_shards_set_map(e->shards, map);
     e->map_read = true;
+    e->map_wanted = e->map_wanted && e->control_again; /* told of a newer one meanwhile */
 }
 
 static void
@@ -260,7 +261,6 @@ control_read(struct sg_pg_batch *b)
             take_key(e, b, i);
         for (i = 0; i < e->n_realms; i++)
             drop_retired(e->realms[i], b);
-        e->keys_read = true;
         if (b->n_calls > MAP)
             take_map(e, b);
         check_schemas(e);
@@ -289,7 +289,7 @@ control_poll(struct sg_engine *e)
     b->calls[CONTINUITY].stmt = &read_continuity;
     b->calls[KEYS].stmt = &read_keys;
     b->calls[MAP].stmt = &read_map;
-    b->n_calls = e->map_read ? MAP : MAP + 1;
+    b->n_calls = !e->map_read || e->map_wanted ? MAP + 1 : MAP;
     b->deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);
     b->done = control_read;
     e->control_busy = true;
@@ -301,7 +301,7 @@ control_poll(struct sg_engine *e)
 void
 control_reread_map(struct sg_engine *e)
 {
-    e->map_read = false;
+    e->map_wanted = true;
     control_poll(e);
 }
 
@@ -318,7 +318,7 @@ on_notify(void *ctx, const char *channel, const char *payload)
 
     (void)channel;
     if (strcmp(payload, "bucket_map") == 0)
-        e->map_read = false;
+        e->map_wanted = true;
     control_poll(e);
 }
 

@@ -256,6 +256,12 @@ fail:
 }
 
 bool
+realm_is_known(const struct sg_realm *r)
+{
+    return r->policy.version > 0 && r->engine->map_read;
+}
+
+bool
 sg_engine_ready(const struct sg_engine *e, const char **why)
 {
     int i;
@@ -263,7 +269,7 @@ sg_engine_ready(const struct sg_engine *e, const char **why)
     for (i = 0; i < e->n_realms; i++) {
         const struct sg_realm *r = e->realms[i];
 
-        if (r->policy.version == 0 || !e->map_read) {
+        if (!realm_is_known(r)) {
             *why = "no policy or bucket map read yet: is the control database up, and was `segue "
                    "init` run?";
             return false;

@@ -91,7 +91,7 @@ struct sg_engine {
     struct sg_pg *control;
     struct sg_pg_listener *control_listener;
     struct sg_pg_batch control_batch, instance_batch;
-    bool control_busy, control_again, instance_busy, map_read, keys_read;
+    bool control_busy, control_again, instance_busy, map_read, map_wanted;
     uint64_t control_good_ns; /* the reading that began then was answered */
     uint64_t control_sent_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
@@ -116,6 +116,9 @@ engine_deadline(const struct sg_engine *e, int64_t ms)
 
 void engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_err *err);
 struct sg_realm *engine_find_realm(struct sg_engine *e, const char *name);
+/* Policy, keys and bucket map were read once. Before that a good token looks like one of an unknown
+ * key and a session is looked for on the wrong shard: nothing may be judged. */
+bool realm_is_known(const struct sg_realm *r);
 
 /* control.c */
 int control_start(struct sg_engine *e, struct sg_err *err);

@@ -38,6 +38,14 @@ asked_new(struct sg_realm *realm, const char *client_id, sg_token_done done, voi
         done(ctx, &out);
         return NULL;
     }
+    if (!realm_is_known(realm)) {
+        struct sg_token_out out = {.status = SG_TOKEN_UNAVAILABLE,
+                                   .why = "starting: no policy was read yet"};
+
+        free(a);
+        done(ctx, &out);
+        return NULL;
+    }
     a->realm = realm;
     a->client_id = client_id;
     a->done = done;

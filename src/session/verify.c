@@ -285,20 +285,21 @@ ask_legacy(struct verify *v)
 static void
 refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
+    char client[65], binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
+                             .client_id = client,
                              .audience = v->in.audience,
                              .sid = v->sid,
+                             .binding = binding,
                              .bucket = (int)v->claims.bkt,
                              .epoch = (int)v->claims.sv,
                              .source_version = now->source_version,
                              .roles = &v->roles,
                              .permissions = &v->permissions};
-    char client[65];
 
+    /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
-    q.client_id = client;
-    if (v->legacy_key.len > 0)
-        q.store_digest = v->digest;
+    snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
     if (q.lifetime_ms <= 0)
         return;
@@ -510,6 +511,10 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     sg_buf_add(&v->authorization, in->authorization);
     if (v->cookie.failed || v->authorization.failed) {
         refuse(v, 401, "credentials longer than 16 KiB", true);
+        return;
+    }
+    if (!realm_is_known(v->realm)) {
+        refuse(v, 503, "starting: no policy was read yet", false);
         return;
     }
     find_credentials(v);
