@@ -117,7 +117,7 @@ secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0] == '\0')
             continue;
-        if (n == cap || (out[n++] = own(c, strdup(line))) == NULL)
+        if (n++ == cap || (out[n - 1] = own(c, strdup(line))) == NULL)
             break;
     }
     fclose(f);

@@ -70,11 +70,13 @@ server_answer_json(struct exchange *x, int status, json_t *json)
 void
 server_answer_error(struct exchange *x, int status, const char *error, const char *description)
 {
-    if (x->request != NULL) {
-        sg_http_add_header(x->request, "Cache-Control", sg_str("no-store"));
-        if (status == 503)
-            sg_http_add_header(x->request, "Retry-After", sg_str("1"));
+    if (x->request == NULL) { /* and the server may have been drained and freed meanwhile */
+        server_answer(x, status, (struct sg_slice){0});
+        return;
     }
+    sg_http_add_header(x->request, "Cache-Control", sg_str("no-store"));
+    if (status == 503)
+        sg_http_add_header(x->request, "Retry-After", sg_str("1"));
     if (status >= 500)
         server_event(x, true, description, NULL);
     server_answer_json(x, status,

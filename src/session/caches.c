@@ -26,12 +26,13 @@ recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES])
 
 void
 recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
-           const uint8_t sid[SG_SID_BYTES])
+           const uint8_t sid[SG_SID_BYTES], const char *subject)
 {
     struct recent *s = &r->recent[slot_of(digest, RECENT_SLOTS)];
 
     memcpy(s->digest, digest, SG_DIGEST_BYTES);
     memcpy(s->sid, sid, SG_SID_BYTES);
+    snprintf(s->subject, sizeof s->subject, "%s", subject);
     s->policy_version = r->policy.version;
     s->until_ns = engine_deadline(r->engine, RECENT_MS);
 }
@@ -87,7 +88,11 @@ void
 identity_put(struct sg_realm *r, const struct sg_identity *identity)
 {
     struct identity_slot *s = identity_slot(r, identity->subject);
+    const struct sg_revoked_subject *told =
+        sg_revoked_subject(r->revoked, sg_str(identity->subject));
 
+    if (told != NULL && told->source_version > identity->version)
+        return; /* read before the change that the feed has brought meanwhile */
     if (s->identity == NULL && (s->identity = malloc(sizeof *s->identity)) == NULL)
         return;
     sg_identity_copy(s->identity, identity);

@@ -14,7 +14,7 @@ grant_new(struct sg_realm *realm)
 
     if (g != NULL) {
         g->realm = realm;
-        g->ttl_ms = -1;
+        g->ttl_ms = g->epoch_shown = -1;
         g->handle = SG_BUF_INIT(SG_LEGACY_KEY_MAX + SG_SEAL_OVERHEAD);
         g->record = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
     }
@@ -60,6 +60,21 @@ rules(const struct grant *g)
     return sg_phase_rules(g->realm->policy.phase);
 }
 
+/* Says whose the key is in the legacy store; gives the generation. */
+static void
+put_ref(struct grant *g, const char *subject, sg_store_done done)
+{
+    const char *realm = g->realm->config->name;
+
+    g->ref = (struct sg_ref_row){
+        .realm = realm,
+        .bucket = (int)sg_bucket(sg_str(realm), sg_slice((const char *)g->digest, SG_DIGEST_BYTES)),
+        .subject = subject,
+        .reuses_ids = g->realm->codec->reuses_ids};
+    memcpy(g->ref.digest, g->digest, sizeof g->ref.digest);
+    sg_store_put_refs(g->realm->engine->store, &g->ref, 1, deadline(g), done, g);
+}
+
 /* ---- ending what the source says has ended ---- */
 
 static void
@@ -75,7 +90,7 @@ ended(void *ctx, int rc, const struct sg_err *err)
 }
 
 static void
-end_absent(struct grant *g)
+end_it(struct grant *g, const char *reason, bool tombstone_ref)
 {
     g->realm->counters.ended++;
     g->end = (struct sg_end_row){.realm = g->realm->config->name,
@@ -83,8 +98,8 @@ end_absent(struct grant *g)
                                  .has_sid = true,
                                  .sid_bucket = g->bucket,
                                  .subject = g->subject,
-                                 .reason = "absent",
-                                 .tombstone_ref = !g->realm->codec->reuses_ids};
+                                 .reason = reason,
+                                 .tombstone_ref = tombstone_ref};
     memcpy(g->end.digest, g->digest, sizeof g->end.digest);
     memcpy(g->end.sid, g->sid, sizeof g->end.sid);
     g->end.digest_bucket = (int)sg_bucket(sg_str(g->realm->config->name),
@@ -92,16 +107,53 @@ end_absent(struct grant *g)
     sg_store_end_sessions(g->realm->engine->store, &g->end, 1, deadline(g), ended, g);
 }
 
+static void
+end_absent(struct grant *g)
+{
+    end_it(g, "absent", !g->realm->codec->reuses_ids);
+}
+
+static void
+displaced(void *ctx, int rc, const struct sg_err *err)
+{
+    struct grant *g = ctx;
+
+    if (rc != 0)
+        unavailable(g, err);
+    else
+        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false);
+}
+
+/* The record is somebody else's now, or nobody's. Its key stays good: a tombstone would lock out
+ * whoever logs in on it next. The reference is moved first, so that a next login of the same
+ * subject is a new generation. */
+static void
+end_displaced(struct grant *g)
+{
+    put_ref(g, g->truth.record.subject, displaced);
+}
+
 /* ---- step 7: mint ---- */
+
+static struct sg_binding
+binding_of(const struct grant *g)
+{
+    struct sg_binding none = {.text = ""};
+    struct sg_hash digest;
+
+    memcpy(digest.b, g->digest, sizeof digest.b);
+    return g->has_digest ? sg_legacy_binding(&g->realm->digest_key, &digest) : none;
+}
 
 static void
 step_mint(struct grant *g)
 {
+    struct sg_binding binding = binding_of(g);
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
                              .sid = g->sid,
-                             .store_digest = g->has_digest ? g->digest : NULL,
+                             .binding = binding.text,
                              .bucket = g->bucket,
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
@@ -175,6 +227,22 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
         step_mint(g);
 }
 
+static void
+rotated(void *ctx, int rc, const struct sg_err *err)
+{
+    struct grant *g = ctx;
+
+    if (rc != 0) {
+        unavailable(g, err);
+        return;
+    }
+    sg_fault("refresh.after_rotate");
+    if (g->rotate->outcome == SG_ROTATED || g->rotate->outcome == SG_ROTATED_GRACE)
+        step_mint(g);
+    else
+        finish(g, GRANT_NOBODY, "the refresh token is no longer good");
+}
+
 /* ---- step 5: the first refresh token of a chain, for a client that asked for tokens ---- */
 
 static void
@@ -188,6 +256,10 @@ step_refresh(struct grant *g)
                                  .expires_in_ms = g->realm->config->refresh_lifetime_ms};
     struct sg_hash digest;
 
+    if (g->rotate != NULL) {
+        sg_store_rotate(g->realm->engine->store, g->rotate, deadline(g), rotated, g);
+        return;
+    }
     if (g->want != WANT_TOKENS) {
         refresh_put(g, 0, NULL);
         return;
@@ -258,11 +330,12 @@ may_mint(const struct grant *g)
 static void
 shadow(struct grant *g)
 {
+    struct sg_binding binding = binding_of(g);
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
                              .sid = g->sid,
-                             .store_digest = g->digest,
+                             .binding = binding.text,
                              .bucket = g->bucket,
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
@@ -402,14 +475,7 @@ ref_put(void *ctx, int rc, const struct sg_err *err)
 static void
 step_ref(struct grant *g)
 {
-    g->ref =
-        (struct sg_ref_row){.realm = g->realm->config->name,
-                            .bucket = (int)sg_bucket(sg_str(g->realm->config->name),
-                                                     sg_slice((char *)g->digest, SG_DIGEST_BYTES)),
-                            .subject = g->subject,
-                            .reuses_ids = g->realm->codec->reuses_ids};
-    memcpy(g->ref.digest, g->digest, sizeof g->ref.digest);
-    sg_store_put_refs(g->realm->engine->store, &g->ref, 1, deadline(g), ref_put, g);
+    put_ref(g, g->subject, ref_put);
 }
 
 /* ---- step 2: who is the subject now? ---- */
@@ -500,6 +566,7 @@ legacy_read(struct truth *t)
 
     switch (t->presence) {
     case TRUTH_SUBJECT:
+        g->light = g->light && strcmp(g->subject, t->record.subject) == 0;
         snprintf(g->subject, sizeof g->subject, "%s", t->record.subject);
         g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(g->subject));
         g->idle_ms = t->record.idle_ms;
@@ -566,14 +633,14 @@ renewal_truth(struct truth *t)
     switch (t->presence) {
     case TRUTH_SUBJECT:
         if (strcmp(t->record.subject, g->subject) != 0) {
-            end_absent(g); /* another subject has taken the record over */
+            end_displaced(g);
             break;
         }
         g->ttl_ms = t->ttl_ms;
         step_identity(g);
         break;
     case TRUTH_ANONYMOUS: /* logged out in place */
-        end_absent(g);
+        end_displaced(g);
         break;
     case TRUTH_GONE:
         /* One that merely expired is re-created by the mirror (rule 7). */
@@ -622,6 +689,10 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     if (s->banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
+        finish(g, GRANT_NOBODY, "revoked"); /* the feed may be stale, or have forgotten it */
         return;
     }
     snprintf(g->subject, sizeof g->subject, "%s", s->subject);

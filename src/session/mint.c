@@ -27,7 +27,6 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     struct segue_claims c = SEGUE_CLAIMS_INIT;
     int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
     struct segue_error why;
-    struct sg_binding binding;
     enum segue_status status;
     uint8_t random[16];
 
@@ -55,13 +54,8 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     c.sv = q->epoch;
     c.rv = q->source_version >= 0 ? q->source_version : 0;
     c.re = realm->policy.realm_epoch;
-    if (q->store_digest != NULL) {
-        struct sg_hash digest;
-
-        memcpy(digest.b, q->store_digest, sizeof digest.b);
-        binding = sg_legacy_binding(&realm->digest_key, &digest);
-        c.lh = pub(binding.text);
-    }
+    if (q->binding[0] != '\0')
+        c.lh = pub(q->binding);
     status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
     sg_buf_free(&sid);
     sg_buf_free(&jti);

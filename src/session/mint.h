@@ -7,8 +7,8 @@
 /* What goes into an access token. */
 struct mint_request {
     const char *subject, *client_id, *audience;
-    const uint8_t *sid;          /* SG_SID_BYTES */
-    const uint8_t *store_digest; /* SG_DIGEST_BYTES; NULL = the session has no legacy credential */
+    const uint8_t *sid;  /* SG_SID_BYTES */
+    const char *binding; /* to its legacy credential, claim lh; "" = it has none */
     int bucket, epoch;
     int64_t source_version;
     const struct sg_names *roles, *permissions;
