@@ -299,7 +299,10 @@ put_session(struct grant *g, bool for_mint)
         .record = sg_buf_slice(&g->record),
         .idle_ms = g->idle_ms,
         .exp_source_in_ms = g->ttl_ms,
-        .exp_segue_in_ms = for_mint || g->born_here ? g->idle_ms : -1,
+        /* The token may be used to its end without a trace here; the idle time runs from there. */
+        .exp_segue_in_ms = for_mint       ? g->idle_ms + lifetime
+                           : g->born_here ? g->idle_ms
+                                          : -1,
         .exp_absolute_in_ms = g->realm->config->session_absolute_ms,
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && rules(g)->mirror && g->has_digest,
@@ -357,13 +360,16 @@ static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
     struct grant *g = ctx;
+    bool source_decides;
 
     if (rc != 0) {
         unavailable(g, err);
         return;
     }
     sg_fault("exchange.after_session");
-    if (!g->row.live || g->row.expires_in_ms <= 0) {
+    /* The source has just said that it lives: Segue's own absolute limit ends no session of it. */
+    source_decides = g->from_legacy && rules(g)->legacy_is_truth;
+    if (!g->row.live || (g->row.expires_in_ms <= 0 && !source_decides)) {
         g->realm->counters.refused_ended++;
         finish(g, GRANT_NOBODY, g->row.live ? "expired" : "ended");
         return;
@@ -371,6 +377,10 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->row.expires_in_ms <= 0) {
+        finish(g, GRANT_NO_TOKEN, "past Segue's own limit");
         return;
     }
     handle_put(g->realm, g->sid, g->key);
