@@ -181,6 +181,7 @@ export class Walk {
     await this.stage.cluster.halt('redis');
     this.say.note('redis is stopped');
     await this.#hold('finalized', 7);
+    await this.#segue.onRealm('status');
     this.results = await this.stage.endClients();
   }
 
@@ -193,6 +194,7 @@ export class Walk {
     const leaks = new Leaks([...secrets, ...seeded, ...keys, sessionSecret, backendSecret]);
     leaks.lookInFiles(this.stage.dir, (name) => name.endsWith('.log'));
     leaks.lookInFiles(this.stage.nginx.dir, (name) => name.endsWith('.log'));
+    leaks.lookInFiles(this.stage.cluster.dir, (name) => name.endsWith('.log')); // a server logs the statement that failed
     for (const name of Object.keys(this.#segue.ports)) {
       const metrics = await (await fetch(`${this.#segue.url(name)}/metrics`)).text();
       writeFileSync(this.stage.file(`metrics-${name}.txt`), metrics);

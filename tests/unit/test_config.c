@@ -91,7 +91,6 @@ what_is_not_said_has_the_documented_default(void **state)
     assert_int_equal(c->loops, 1);
     assert_int_equal(c->connections, 2);
     assert_int_equal(c->n_shards, 2);
-    assert_int_equal(c->statement_timeout_ms, 2000);
     assert_int_equal(c->feed_stale_after_ms, 2000);
     assert_int_equal(c->when_stale, SG_STALE_INTROSPECT);
     snprintf(ring, sizeof ring, "%s/ring", dir);
@@ -152,7 +151,7 @@ the_scale_shortens_lifetimes_and_never_lags_or_timeouts(void **state)
     struct sg_config *c;
 
     (void)state;
-    assert_int_equal(load("  time_scale: 0.01\n  statement_timeout: 3s\n",
+    assert_int_equal(load("  time_scale: 0.01\n  feed: {stale_after: 3s}\n",
                           "    token: {lifetime: 10m}\n", &c, NULL),
                      0);
     r = sg_config_realm(c, "main");
@@ -161,8 +160,7 @@ the_scale_shortens_lifetimes_and_never_lags_or_timeouts(void **state)
     assert_int_equal(r->refresh_grace_ms, 300);
     assert_int_equal(r->legacy.absence_hold_ms, 6000);
     assert_int_equal(r->legacy.default_idle_ms, 86400000); /* the app's, not ours */
-    assert_int_equal(c->feed_stale_after_ms, 2000);
-    assert_int_equal(c->statement_timeout_ms, 3000);
+    assert_int_equal(c->feed_stale_after_ms, 3000);
     sg_config_free(c);
 }
 
