@@ -92,7 +92,7 @@ export async function startWorld({ shards = 2, realms = { main: {} }, main = {},
 
 class World {
   constructor(dir, cluster) {
-    Object.assign(this, { dir, cluster, instances: [], secrets: new Set(), counted: 0, watchers: [] });
+    Object.assign(this, { dir, cluster, instances: [], secrets: new Set(), counted: 0, watchers: [], beating: new Set() });
     const secret = () => randomBytes(32).toString('hex');
     this.sessionSecret = secret();
     this.backendSecret = secret();
@@ -261,8 +261,8 @@ class World {
   // For tests that want none of its other effects:
 
 
-  /** Says, as `segue transfer run` would, that absences in the legacy store are proven for this realm. */
-  async proveContinuity(realm = this.realms[0]) {
+  /** Says, as `segue transfer run` would, that absences in the legacy store are proven for this realm, and that somebody watches. */
+  async proveContinuity(realm = this.realms[0], { beats = true } = {}) {
     const r = this.redisOf(realm);
     await r.set(`segue:sentinel:${realm}`, 'test-sentinel');
     const info = await r.sendCommand(['INFO']);
@@ -274,10 +274,15 @@ class World {
       ON CONFLICT (realm) DO UPDATE SET proven = true, run_id = excluded.run_id, sentinel = excluded.sentinel,
         evicted = excluded.evicted, flushes = excluded.flushes`);
     await this.policy(realm); // both are read together
+    if (!beats || this.beating.has(realm)) return;
+    this.startBeats([realm]);
+    await Promise.all(this.instances.filter((i) => i.alive()).map((instance) =>
+      until(`${instance.name} to know a beat of ${realm}`, async () => (await instance.metric(`segue_heartbeat_age_seconds{realm="${realm}"}`)) < 1, 10_000)));
   }
 
   /** A heartbeat for the realms on every shard, as the capture brings it. */
   startBeats(realms = this.realms) {
+    for (const realm of realms) this.beating.add(realm);
     const values = realms.map((r) => `('${r}', (extract(epoch FROM clock_timestamp()) * 1000)::bigint, clock_timestamp())`).join(', ');
     for (const conninfo of this.shards) {
       const child = spawn('psql', ['-XAtq', conninfo], { stdio: ['pipe', 'ignore', 'ignore'] });
@@ -291,6 +296,7 @@ class World {
   stopBeats() {
     for (const w of this.watchers) w.kill('SIGKILL');
     this.watchers = [];
+    this.beating.clear();
   }
 
   // ---- databases ----
