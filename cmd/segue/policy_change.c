@@ -127,9 +127,9 @@ policy_wait(struct control_db *db, const char *realm, int64_t version, int timeo
         int behind;
 
         if (control_run(db, &r, err,
-                        "SELECT instance, policy_version >= $2::bigint FROM segue_control.instance "
-                        "WHERE realm = $1 AND seen_at > clock_timestamp() - interval '5 s' "
-                        "ORDER BY 2, 1",
+                        "SELECT split_part(instance, '/', 1), bool_and(policy_version >= "
+                        "$2::bigint) FROM segue_control.instance WHERE realm = $1 AND seen_at > "
+                        "clock_timestamp() - interval '5 s' GROUP BY 1 ORDER BY 2, 1",
                         2, params) != 0)
             return -1;
         *instances = PQntuples(r);

@@ -86,7 +86,7 @@ CREATE INDEX transfer_job_realm ON segue_control.transfer_job (realm, job DESC);
 
 -- Each instance says which policy it is under, so that `segue rollback` can wait until all have answered under the new one.
 CREATE TABLE segue_control.instance (
-    instance       text        NOT NULL,
+    instance       text        NOT NULL,  -- loops after the first: with "/1", "/2", …
     realm          text        NOT NULL,
     policy_version bigint      NOT NULL,
     seen_at        timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -135,7 +135,8 @@ CREATE TABLE segue.refresh_token (
 CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, chain);
 
 -- One use of a refresh token (rule 10), after the fence. The session's row is locked first, as ending a session does, so
--- that no successor is born to an ended one and any number of concurrent uses agree on one successor.
+-- that no successor is born to an ended one and any number of concurrent uses agree on one successor. With an empty
+-- p_sealed it only says what a use would come to now; that too ends the chain of a reused token.
 CREATE FUNCTION segue.rotate(
     p_realm text, p_bucket integer, p_digest bytea, p_client text, p_next bytea, p_sealed bytea,
     p_grace_ms bigint, p_lifetime_ms bigint,
@@ -174,6 +175,8 @@ BEGIN
          WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid AND x.chain = t.chain AND x.state <> 'ended';
     ELSIF segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute) <= at THEN
         outcome := 'lapsed';
+    ELSIF octet_length(p_sealed) = 0 THEN
+        outcome := CASE t.state WHEN 'used' THEN 'grace' ELSE 'rotated' END;
     ELSIF t.state = 'used' THEN
         outcome := 'grace';
         sealed := t.successor_sealed;

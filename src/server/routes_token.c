@@ -208,10 +208,11 @@ session_answered(void *ctx, const struct sg_token_out *out)
         return;
     }
     no_store(x);
-    json = token_json(out);
+    json = out->access_token.len > 0 ? token_json(out) : json_object();
     if (json != NULL) {
         json_object_set_new(json, "session", json_slice(out->session));
-        json_object_set_new(json, "set_cookie", json_slice(out->set_cookie));
+        if (out->set_cookie.len > 0)
+            json_object_set_new(json, "set_cookie", json_slice(out->set_cookie));
         if (out->legacy_cookie.len > 0)
             json_object_set_new(json, "legacy_cookie", json_slice(out->legacy_cookie));
     }
@@ -230,6 +231,16 @@ find_client_id(const struct sg_realm_config *c, const char *wanted)
         if (strcmp(c->clients[i].id, wanted) == 0)
             return c->clients[i].id;
     return NULL;
+}
+
+/* It becomes a header's value. */
+static bool
+has_control(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return true;
+    return false;
 }
 
 void
@@ -253,10 +264,10 @@ route_sessions(struct exchange *x)
     if (json == NULL ||
         json_unpack_ex(json, &why, 0, "{s:s,s?s,s?s}", "subject", &subject, "client_id", &client,
                        "audience", &wanted) != 0 ||
-        *subject == '\0' || strlen(subject) > 200)
+        *subject == '\0' || strlen(subject) > 200 || has_control(subject))
         server_answer_error(x, 400, "invalid_request",
-                            "expected a JSON object with \"subject\" (1 to 200 bytes) and, if "
-                            "wanted, \"client_id\" and \"audience\"");
+                            "expected a JSON object with \"subject\" (1 to 200 bytes, no control "
+                            "characters) and, if wanted, \"client_id\" and \"audience\"");
     else if ((audience = find_audience(c, sg_str(wanted))) == NULL)
         server_answer_error(x, 400, "invalid_target", "no such audience");
     else if (find_client_id(c, client) == NULL)

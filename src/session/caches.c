@@ -26,12 +26,13 @@ recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES])
 
 void
 recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
-           const uint8_t sid[SG_SID_BYTES])
+           const uint8_t sid[SG_SID_BYTES], const char *subject)
 {
     struct recent *s = &r->recent[slot_of(digest, RECENT_SLOTS)];
 
     memcpy(s->digest, digest, SG_DIGEST_BYTES);
     memcpy(s->sid, sid, SG_SID_BYTES);
+    snprintf(s->subject, sizeof s->subject, "%s", subject);
     s->policy_version = r->policy.version;
     s->until_ns = engine_deadline(r->engine, RECENT_MS);
 }
@@ -90,9 +91,8 @@ identity_put(struct sg_realm *r, const struct sg_identity *identity)
     const struct sg_revoked_subject *told =
         sg_revoked_subject(r->revoked, sg_str(identity->subject));
 
-    /* Read before a change that the feed has brought since: it would stand for another second. */
     if (told != NULL && told->source_version > identity->version)
-        return;
+        return; /* read before the change that the feed has brought meanwhile */
     if (s->identity == NULL && (s->identity = malloc(sizeof *s->identity)) == NULL)
         return;
     sg_identity_copy(s->identity, identity);

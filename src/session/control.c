@@ -10,7 +10,8 @@
 static const struct sg_pg_stmt read_policy = {
     .name = "control_policy",
     .sql = "SELECT realm, version, phase, percent_e2, array_to_string(cohorts, ','), realm_epoch, "
-           "(extract(epoch FROM phase_entered_at) * 1000)::bigint FROM segue_control.policy",
+           "(extract(epoch FROM phase_entered_at) * 1000)::bigint, pg_is_in_recovery()::int "
+           "FROM segue_control.policy",
 };
 static const struct sg_pg_stmt read_keys = {
     .name = "control_keys",
@@ -59,11 +60,12 @@ take_cohorts(struct sg_policy *p, struct sg_slice list)
     }
 }
 
+/* Returns whether this confirms the policies (rule 13): not what a replica says, and not what is
+ * older than what was read before. */
 static bool
-take_policies(struct sg_engine *e, const struct sg_pg_batch *b)
+take_policies(struct sg_engine *e, const struct sg_pg_batch *b, bool *changed)
 {
-    bool changed = false;
-    int i;
+    int known = 0, i;
 
     for (i = 0; i < sg_pg_rows(b, POLICY); i++) {
         char name[64];
@@ -82,10 +84,11 @@ take_policies(struct sg_engine *e, const struct sg_pg_batch *b)
         p.phase_entered_ms = sg_pg_int(b, POLICY, i, 6, 0);
         if (p.version < r->policy.version)
             continue; /* a replica behind, after a failover: never go back in time */
-        changed = changed || p.version != r->policy.version;
+        known += sg_pg_int(b, POLICY, i, 7, 0) == 0;
+        *changed = *changed || p.version != r->policy.version;
         r->policy = p;
     }
-    return changed;
+    return known == e->n_realms;
 }
 
 static void
@@ -162,25 +165,36 @@ take_map(struct sg_engine *e, const struct sg_pg_batch *b)
     e->map_wanted = e->map_wanted && e->control_again; /* told of a newer one meanwhile */
 }
 
+static void tell_instance(struct sg_engine *e);
+
 static void
 instance_written(struct sg_pg_batch *b)
 {
     struct sg_engine *e = sg_container_of(b, struct sg_engine, instance_batch);
 
+    if (b->rc == 0)
+        e->instance_told_ns = e->instance_sent_ns;
     sg_pg_batch_clear(b); /* a failure shows as a stale row, and the next reading writes it again */
     e->instance_busy = false;
     e->open_ops--;
+    if (e->instance_again && !e->closing)
+        tell_instance(e);
 }
 
-/* Tells the control schema which policy this instance is under, after it is. */
+/* Tells the control schema which policy this loop is under, after it is: an instance is under a
+ * policy when all of its loops are. */
 static void
 tell_instance(struct sg_engine *e)
 {
     struct sg_buf realms = SG_BUF_INIT(8192), versions = SG_BUF_INIT(8192);
+    char name[80];
     int i;
 
-    if (e->options.loop_index != 0 || e->instance_busy)
+    e->instance_again = e->instance_busy; /* it is told of the policy before */
+    if (e->instance_busy)
         return;
+    snprintf(name, sizeof name, e->options.loop_index == 0 ? "%s" : "%s/%d", e->options.instance,
+             e->options.loop_index);
     for (i = 0; i < e->n_realms; i++) {
         sg_buf_printf(&realms, "%c%s", i == 0 ? '{' : ',', e->realms[i]->config->name);
         sg_buf_printf(&versions, "%c%lld", i == 0 ? '{' : ',',
@@ -191,11 +205,12 @@ tell_instance(struct sg_engine *e)
     memset(&e->instance_batch, 0, sizeof e->instance_batch);
     e->instance_batch.calls[0] = (struct sg_pg_call){
         .stmt = &write_instance,
-        .params = {sg_str(e->options.instance), sg_buf_slice(&realms), sg_buf_slice(&versions)}};
+        .params = {sg_str(name), sg_buf_slice(&realms), sg_buf_slice(&versions)}};
     e->instance_batch.n_calls = 1;
     e->instance_batch.deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);
     e->instance_batch.done = instance_written;
     e->instance_busy = true;
+    e->instance_sent_ns = sg_mono_ns(e->clock);
     e->open_ops++;
     sg_pg_submit(e->control, &e->instance_batch);
     sg_buf_free(&realms);
@@ -254,7 +269,7 @@ control_read(struct sg_pg_batch *b)
     e->control_busy = false;
     e->open_ops--;
     if (b->rc == 0 && !e->closing) {
-        bool changed = take_policies(e, b);
+        bool changed = false, confirmed = take_policies(e, b, &changed);
 
         take_continuity(e, b);
         for (i = 0; i < sg_pg_rows(b, KEYS); i++)
@@ -264,8 +279,9 @@ control_read(struct sg_pg_batch *b)
         if (b->n_calls > MAP)
             take_map(e, b);
         check_schemas(e);
-        e->control_good_ns = e->control_sent_ns;
-        if (changed || e->ticks % 10 == 0)
+        if (confirmed)
+            e->control_good_ns = e->control_sent_ns;
+        if (changed || sg_mono_ns(e->clock) - e->instance_told_ns > TELL_MS * SG_NS_PER_MS)
             tell_instance(e);
     } else if (!e->closing && e->n_realms > 0)
         e->realms[0]->counters.control_errors++;

@@ -30,7 +30,11 @@ is_named(struct sg_slice pair, const char *name)
 {
     size_t n = name != NULL ? strlen(name) : 0;
 
-    return n > 0 && pair.len > n && memcmp(pair.ptr, name, n) == 0 && pair.ptr[n] == '=';
+    if (n == 0 || pair.len <= n || memcmp(pair.ptr, name, n) != 0)
+        return false;
+    while (n < pair.len && (pair.ptr[n] == ' ' || pair.ptr[n] == '\t'))
+        n++; /* apps read "name =value" as well */
+    return n < pair.len && pair.ptr[n] == '=';
 }
 
 struct sg_slice
@@ -40,9 +44,11 @@ sg_cookie_find(struct sg_slice header, const char *name)
 
     while (next_pair(&header, &pair))
         if (is_named(pair, name)) {
-            size_t n = strlen(name) + 1;
-            struct sg_slice v = sg_slice(pair.ptr + n, pair.len - n);
+            const char *value = (const char *)memchr(pair.ptr, '=', pair.len) + 1;
+            struct sg_slice v = sg_slice(value, (size_t)(pair.ptr + pair.len - value));
 
+            while (v.len > 0 && (*v.ptr == ' ' || *v.ptr == '\t'))
+                v = sg_slice(v.ptr + 1, v.len - 1);
             if (v.len >= 2 && v.ptr[0] == '"' && v.ptr[v.len - 1] == '"')
                 v = sg_slice(v.ptr + 1, v.len - 2);
             return v;

@@ -70,7 +70,11 @@ legacy_ended(struct sg_legacy_request *request)
     struct ending *e = sg_container_of(request, struct ending, request);
 
     sg_legacy_request_clear(request);
-    finish(e, 0, NULL); /* failed: the outbox row is there and the mirror does it */
+    /* Failed: the mirror does it, by the outbox; of a session never seen there is no row. */
+    if (request->rc != 0 && !e->row.has_sid)
+        finish(e, -1, &request->err);
+    else
+        finish(e, 0, NULL);
 }
 
 static void

@@ -109,10 +109,24 @@ sweep(struct sg_realm *r)
 }
 
 static void
+purge(struct sg_engine *e)
+{
+    int i;
+
+    for (i = 0; i < e->n_realms; i++) {
+        struct sg_realm *r = e->realms[i];
+
+        sg_revoked_purge(r->revoked, sg_wall_ms(e->clock));
+        if (r->revoked_full)
+            feed_reread(e); /* what found no room is found again, before its bound is lifted */
+        r->revoked_full = false;
+    }
+}
+
+static void
 on_tick(uv_timer_t *timer)
 {
     struct sg_engine *e = timer->data;
-    int i;
 
     if (e->closing) {
         if (e->open_ops == 0) /* each has a deadline, so this comes */
@@ -127,10 +141,7 @@ on_tick(uv_timer_t *timer)
     if (e->ticks % SWEEP_TICKS == 0 && e->options.loop_index == 0 && !e->sweeping && e->schema_ok)
         sweep(e->realms[e->ticks / SWEEP_TICKS % (uint64_t)e->n_realms]);
     if (e->ticks % PURGE_TICKS == 0)
-        for (i = 0; i < e->n_realms; i++) {
-            sg_revoked_purge(e->realms[i]->revoked, sg_wall_ms(e->clock));
-            e->realms[i]->revoked_full = false;
-        }
+        purge(e);
 }
 
 static void

@@ -20,7 +20,7 @@ struct sg_engine_options {
     const struct sg_config *config; /* must outlive the engine */
     const struct sg_keyring *ring;  /* likewise */
     const char *instance;
-    int loop_index; /* the instance row is written by loop 0 alone */
+    int loop_index; /* loop N's row in the control schema is "instance/N", loop 0's "instance" */
     /* Something worth a log line happened (the layer does not log). May be NULL. */
     void (*event)(void *ctx, bool bad, const char *what, const struct sg_err *err);
     void *ctx;

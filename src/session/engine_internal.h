@@ -15,7 +15,9 @@
 
 #define LEASE_MS 2000       /* rule 13 */
 #define CONTROL_POLL_MS 500 /* beside the notifications */
+#define TELL_MS 900         /* between an instance's signs of life, with the next reading */
 #define FEED_POLL_MS 100    /* likewise */
+#define FEED_SILENT_MS 500  /* polls unanswered for so long: the shard is down or stopped */
 #define OP_TIMEOUT_MS 2000  /* one step of an operation */
 #define RECENT_SLOTS 4096   /* per realm and loop: legacy credentials dealt with lately */
 #define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
@@ -28,6 +30,7 @@
 struct recent {
     uint8_t digest[SG_DIGEST_BYTES];
     uint8_t sid[SG_SID_BYTES];
+    char subject[SG_SUBJECT_MAX + 1];
     int64_t policy_version;
     uint64_t until_ns; /* 0 = free */
 };
@@ -78,7 +81,7 @@ struct feed {
     struct sg_engine *engine;
     struct sg_feed_poll poll;
     struct sg_pg_listener *listener;
-    bool busy, again;
+    bool busy, again, from_start;
     uint64_t good_ns; /* last successful poll; 0 = never */
 };
 
@@ -94,6 +97,8 @@ struct sg_engine {
     bool control_busy, control_again, instance_busy, map_read, map_wanted;
     uint64_t control_good_ns; /* the reading that began then was answered */
     uint64_t control_sent_ns;
+    bool instance_again;
+    uint64_t instance_sent_ns, instance_told_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
     uint64_t ticks;
     bool sweeping, schema_ok, schema_busy;
@@ -129,13 +134,18 @@ void control_reread_map(struct sg_engine *e);
 /* feed.c */
 int feed_start(struct sg_engine *e, struct sg_err *err);
 void feed_poll_all(struct sg_engine *e);
+/* Reads all that the shards still keep once more; stale until that is done. */
+void feed_reread(struct sg_engine *e);
+/* Whether this bucket's shard has answered lately: what need not be asked is not asked of a silent
+ * one. */
+bool feed_is_answered(const struct sg_realm *r, int bucket);
 /* The feed, or what feeds it, is older than the configuration allows for this session's bucket. */
 bool feed_is_stale(const struct sg_realm *r, int bucket);
 
 /* caches.c: bounded, direct-mapped; a lost entry costs one look-up */
 const struct recent *recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
 void recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
-                const uint8_t sid[SG_SID_BYTES]);
+                const uint8_t sid[SG_SID_BYTES], const char *subject);
 void recent_forget(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
 const char *handle_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES]);
 void handle_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const char *key);

@@ -47,8 +47,10 @@ on_beat(void *ctx, const char *realm, int64_t beat, int64_t sent_ms)
     (void)sent_ms; /* the sender's clock: only growth counts here */
     if (r == NULL || beat == r->shard_beat[shard])
         return;
+    /* The first one read may be hours old: only the next tells that the capture lives. */
+    if (r->shard_beat[shard] != 0)
+        r->beat_seen_ns[shard] = sg_mono_ns(f->engine->clock);
     r->shard_beat[shard] = beat;
-    r->beat_seen_ns[shard] = sg_mono_ns(f->engine->clock);
 }
 
 static void start_poll(struct feed *f);
@@ -63,7 +65,7 @@ polled(void *ctx, int rc, const struct sg_err *err)
     e->open_ops--;
     if (e->closing)
         return;
-    if (rc == 0)
+    if (rc == 0 && !f->from_start)
         f->good_ns = sg_mono_ns(e->clock);
     else if (e->n_realms > 0)
         e->realms[0]->counters.feed_errors++;
@@ -75,12 +77,16 @@ polled(void *ctx, int rc, const struct sg_err *err)
 static void
 start_poll(struct feed *f)
 {
+    if (f->engine->closing)
+        return;
     if (f->busy) {
         f->again = true;
         return;
     }
+    if (f->from_start)
+        snprintf(f->poll.cursor, sizeof f->poll.cursor, "0");
     f->busy = true;
-    f->again = false;
+    f->again = f->from_start = false;
     f->engine->open_ops++;
     sg_store_poll_feed(f->engine->store, &f->poll, engine_deadline(f->engine, OP_TIMEOUT_MS),
                        polled, f);
@@ -143,6 +149,17 @@ feed_poll_all(struct sg_engine *e)
         start_poll(&e->feeds[i]);
 }
 
+void
+feed_reread(struct sg_engine *e)
+{
+    int i;
+
+    for (i = 0; i < e->options.config->n_shards; i++) {
+        e->feeds[i].from_start = true;
+        e->feeds[i].good_ns = 0;
+    }
+}
+
 int64_t
 sg_engine_feed_age_ms(const struct sg_engine *e, int shard)
 {
@@ -169,6 +186,14 @@ sg_realm_beat_age_ms(const struct sg_realm *r)
         if (beat_age_ms(r, i) > worst)
             worst = beat_age_ms(r, i);
     return worst;
+}
+
+bool
+feed_is_answered(const struct sg_realm *r, int bucket)
+{
+    const struct sg_engine *e = r->engine;
+
+    return sg_engine_feed_age_ms(e, sg_shard_of_bucket(e->shards, bucket)) < FEED_SILENT_MS;
 }
 
 bool

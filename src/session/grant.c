@@ -14,7 +14,7 @@ grant_new(struct sg_realm *realm)
 
     if (g != NULL) {
         g->realm = realm;
-        g->ttl_ms = -1;
+        g->ttl_ms = g->epoch_shown = -1;
         g->handle = SG_BUF_INIT(SG_LEGACY_KEY_MAX + SG_SEAL_OVERHEAD);
         g->record = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
     }
@@ -227,6 +227,22 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
         step_mint(g);
 }
 
+static void
+rotated(void *ctx, int rc, const struct sg_err *err)
+{
+    struct grant *g = ctx;
+
+    if (rc != 0) {
+        unavailable(g, err);
+        return;
+    }
+    sg_fault("refresh.after_rotate");
+    if (g->rotate->outcome == SG_ROTATED || g->rotate->outcome == SG_ROTATED_GRACE)
+        step_mint(g);
+    else
+        finish(g, GRANT_NOBODY, "the refresh token is no longer good");
+}
+
 /* ---- step 5: the first refresh token of a chain, for a client that asked for tokens ---- */
 
 static void
@@ -240,6 +256,10 @@ step_refresh(struct grant *g)
                                  .expires_in_ms = g->realm->config->refresh_lifetime_ms};
     struct sg_hash digest;
 
+    if (g->rotate != NULL) {
+        sg_store_rotate(g->realm->engine->store, g->rotate, deadline(g), rotated, g);
+        return;
+    }
     if (g->want != WANT_TOKENS) {
         refresh_put(g, 0, NULL);
         return;
@@ -279,7 +299,10 @@ put_session(struct grant *g, bool for_mint)
         .record = sg_buf_slice(&g->record),
         .idle_ms = g->idle_ms,
         .exp_source_in_ms = g->ttl_ms,
-        .exp_segue_in_ms = for_mint || g->born_here ? g->idle_ms : -1,
+        /* The token may be used to its end without a trace here; the idle time runs from there. */
+        .exp_segue_in_ms = for_mint       ? g->idle_ms + lifetime
+                           : g->born_here ? g->idle_ms
+                                          : -1,
         .exp_absolute_in_ms = g->realm->config->session_absolute_ms,
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && rules(g)->mirror && g->has_digest,
@@ -337,13 +360,16 @@ static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
     struct grant *g = ctx;
+    bool source_decides;
 
     if (rc != 0) {
         unavailable(g, err);
         return;
     }
     sg_fault("exchange.after_session");
-    if (!g->row.live || g->row.expires_in_ms <= 0) {
+    /* The source has just said that it lives: Segue's own absolute limit ends no session of it. */
+    source_decides = g->from_legacy && rules(g)->legacy_is_truth;
+    if (!g->row.live || (g->row.expires_in_ms <= 0 && !source_decides)) {
         g->realm->counters.refused_ended++;
         finish(g, GRANT_NOBODY, g->row.live ? "expired" : "ended");
         return;
@@ -351,6 +377,10 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->row.expires_in_ms <= 0) {
+        finish(g, GRANT_NO_TOKEN, "past Segue's own limit");
         return;
     }
     handle_put(g->realm, g->sid, g->key);
@@ -546,6 +576,7 @@ legacy_read(struct truth *t)
 
     switch (t->presence) {
     case TRUTH_SUBJECT:
+        g->light = g->light && strcmp(g->subject, t->record.subject) == 0;
         snprintf(g->subject, sizeof g->subject, "%s", t->record.subject);
         g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(g->subject));
         g->idle_ms = t->record.idle_ms;
@@ -668,6 +699,10 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     if (s->banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
+        finish(g, GRANT_NOBODY, "revoked"); /* the feed may be stale, or have forgotten it */
         return;
     }
     snprintf(g->subject, sizeof g->subject, "%s", s->subject);

@@ -90,20 +90,14 @@ granted(struct grant *g)
         out.access_token = sg_slice(g->minted.token, g->minted.len);
         out.expires_in_sec = g->minted.expires_in_sec;
         out.refresh_token = a->next.text[0] != '\0' ? sg_str(a->next.text) : sg_str(g->refresh);
-        sg_b64url_add(&session, sg_slice((char *)g->sid, SG_SID_BYTES));
-        out.session = sg_buf_slice(&session);
-        if (a->with_cookies) {
+        if (a->with_cookies)
             sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
-            if (g->key[0] != '\0' &&
-                a->realm->codec->key_to_credential(&a->realm->codec_config, sg_str(g->key),
-                                                   &credential, NULL) == 0)
-                sg_cookie_set_legacy(a->realm->config, credential.ptr, &legacy_cookie);
-            out.set_cookie = sg_buf_slice(&set_cookie);
-            out.legacy_cookie = sg_buf_slice(&legacy_cookie);
-        }
         break;
     case GRANT_NO_TOKEN:
-        out.status = g->identity_known ? SG_TOKEN_NOT_ENABLED : SG_TOKEN_UNAVAILABLE;
+        out.status = !g->identity_known  ? SG_TOKEN_UNAVAILABLE
+                     : !a->with_cookies  ? SG_TOKEN_NOT_ENABLED
+                     : g->key[0] != '\0' ? SG_TOKEN_OK /* a login by the legacy session alone */
+                                         : SG_TOKEN_UNAVAILABLE;
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
@@ -113,6 +107,15 @@ granted(struct grant *g)
         out.status = SG_TOKEN_UNAVAILABLE;
         break;
     }
+    if (a->with_cookies && out.status == SG_TOKEN_OK && g->key[0] != '\0' &&
+        a->realm->codec->key_to_credential(&a->realm->codec_config, sg_str(g->key), &credential,
+                                           NULL) == 0)
+        sg_cookie_set_legacy(a->realm->config, credential.ptr, &legacy_cookie);
+    if (out.status == SG_TOKEN_OK)
+        sg_b64url_add(&session, sg_slice((char *)g->sid, SG_SID_BYTES));
+    out.session = sg_buf_slice(&session);
+    out.set_cookie = sg_buf_slice(&set_cookie);
+    out.legacy_cookie = sg_buf_slice(&legacy_cookie);
     reply(a, &out);
     sg_buf_free(&session);
     sg_buf_wipe(&set_cookie);
@@ -171,33 +174,76 @@ reuse_ended(void *ctx, int rc, const struct sg_err *err)
     fail(ctx, SG_TOKEN_INVALID_GRANT, "the refresh token was used before");
 }
 
-static void rotated(void *ctx, int rc, const struct sg_err *err);
-
 static void
-rotate(struct asked *a)
+reused(struct asked *a)
 {
-    struct sg_engine *e = a->realm->engine;
-
-    e->open_ops++;
-    sg_store_rotate(e->store, &a->rotate, engine_deadline(e, OP_TIMEOUT_MS), rotated, a);
+    a->realm->counters.refresh_reused++;
+    /* While the legacy session lives the client can go on with that; later nothing else vouches for
+     * it. */
+    if (a->realm->policy.phase == SG_FINALIZED)
+        end_session(a->realm, a->rotate.sid, a->rotate.bucket, "reuse", reuse_ended, a);
+    else
+        reuse_ended(a, 0, NULL);
 }
 
-/* The idle time seemed over; if the source knows better, its word is stored now and the rotation
- * goes through. */
+static void
+refreshed(struct grant *g)
+{
+    struct asked *a = g->owner;
+    struct sg_rotate *r = &a->rotate;
+
+    if (g->outcome == GRANT_NOBODY && r->outcome == SG_ROTATE_REUSED) {
+        reused(a);
+        return;
+    }
+    if (g->outcome == GRANT_TOKEN && r->outcome == SG_ROTATED)
+        a->realm->counters.refreshed++;
+    else if (g->outcome == GRANT_TOKEN) {
+        a->realm->counters.refresh_grace++;
+        if (sg_refresh_open_successor(&a->parent, sg_buf_slice(&r->successor_sealed), &a->next,
+                                      NULL) != 0) {
+            fail(a, SG_TOKEN_INVALID_GRANT, "the successor cannot be opened");
+            return;
+        }
+    }
+    granted(g);
+}
+
+static void judge(struct asked *a);
+
+/* The idle time seemed over; if the source knows better, its word is stored now and the token can
+ * be used. */
 static void
 source_asked(struct grant *g)
 {
     struct asked *a = g->owner;
 
     if (g->outcome == GRANT_NO_TOKEN)
-        rotate(a);
+        judge(a);
     else
         fail(a, g->outcome == GRANT_UNAVAILABLE ? SG_TOKEN_UNAVAILABLE : SG_TOKEN_INVALID_GRANT,
              g->why);
 }
 
+/* It may be used: everything that can fail comes first, so that a store that is down for longer
+ * than the grace does not turn the client's retries into a reuse. */
 static void
-rotated(void *ctx, int rc, const struct sg_err *err)
+use(struct asked *a)
+{
+    struct sg_rotate *r = &a->rotate;
+    struct grant *g;
+
+    r->next_sealed = sg_buf_slice(&a->next_sealed);
+    snprintf(a->audience, sizeof a->audience, "%s", r->audience);
+    if ((g = new_grant(a, WANT_JWT, a->audience)) != NULL) {
+        g->rotate = r;
+        g->done = refreshed;
+        grant_from_session(g, r->sid, r->bucket);
+    }
+}
+
+static void
+judged(void *ctx, int rc, const struct sg_err *err)
 {
     struct asked *a = ctx;
     struct sg_rotate *r = &a->rotate;
@@ -212,27 +258,13 @@ rotated(void *ctx, int rc, const struct sg_err *err)
         fail(a, SG_TOKEN_UNAVAILABLE, sg_code_name(err->code));
         return;
     }
-    sg_fault("refresh.after_rotate");
     switch (r->outcome) {
     case SG_ROTATED:
-        a->realm->counters.refreshed++;
-        break;
     case SG_ROTATED_GRACE:
-        a->realm->counters.refresh_grace++;
-        if (sg_refresh_open_successor(&a->parent, sg_buf_slice(&r->successor_sealed), &a->next,
-                                      NULL) != 0) {
-            fail(a, SG_TOKEN_INVALID_GRANT, "the successor cannot be opened");
-            return;
-        }
-        break;
+        use(a);
+        return;
     case SG_ROTATE_REUSED:
-        a->realm->counters.refresh_reused++;
-        /* While the legacy session lives the client can go on with that; later nothing else vouches
-         * for it. */
-        if (a->realm->policy.phase == SG_FINALIZED)
-            end_session(a->realm, r->sid, r->bucket, "reuse", reuse_ended, a);
-        else
-            reuse_ended(a, 0, NULL);
+        reused(a);
         return;
     case SG_ROTATE_UNKNOWN:
         fail(a, SG_TOKEN_INVALID_GRANT, "unknown refresh token");
@@ -253,11 +285,15 @@ rotated(void *ctx, int rc, const struct sg_err *err)
         }
         return;
     }
-    snprintf(a->audience, sizeof a->audience, "%s", r->audience);
-    if ((g = new_grant(a, WANT_JWT, a->audience)) != NULL) {
-        g->renewing = true;
-        grant_from_session(g, r->sid, r->bucket);
-    }
+}
+
+static void
+judge(struct asked *a)
+{
+    struct sg_engine *e = a->realm->engine;
+
+    e->open_ops++;
+    sg_store_rotate(e->store, &a->rotate, engine_deadline(e, OP_TIMEOUT_MS), judged, a);
 }
 
 void
@@ -285,13 +321,12 @@ sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const ch
     r->realm = realm->config->name;
     r->bucket = (int)a->parent.bucket;
     r->client_id = client_id;
-    r->next_sealed = sg_buf_slice(&a->next_sealed);
     r->grace_ms = realm->config->refresh_grace_ms;
     r->lifetime_ms = realm->config->refresh_lifetime_ms;
     r->successor_sealed = SG_BUF_INIT(SG_SUCCESSOR_BYTES);
     memcpy(r->digest, digest.b, sizeof r->digest);
     memcpy(r->next_digest, next_digest.b, sizeof r->next_digest);
-    rotate(a);
+    judge(a);
 }
 
 /* ---- revoke: logout ---- */

@@ -17,6 +17,7 @@ enum sg_token_status {
 struct sg_token_out {
     enum sg_token_status status;
     const char *why; /* static, for error_description and logs */
+    /* A login where policy hands out no JWT has session and legacy_cookie alone. */
     struct sg_slice access_token, refresh_token, session, set_cookie, legacy_cookie;
     int64_t expires_in_sec;
 };

@@ -38,6 +38,8 @@ struct verify {
     bool same_session; /* the legacy credential is the JWT's own */
     bool legacy_wins;  /* ask the legacy side although the JWT is good */
     bool keep_jwt;     /* it was not used, which says nothing against it */
+    bool spare;        /* the renewal under way is not needed yet: the JWT is good */
+    bool asked_legacy, asked_session;
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;
@@ -117,7 +119,7 @@ refuse(struct verify *v, int status, const char *why, bool bad_token)
     struct sg_buf set_cookie = SG_BUF_INIT(512);
     struct sg_verify_out out = {.status = status, .why = why, .bad_token = bad_token};
 
-    if (v->jwt_in_cookie && status == 401) {
+    if (v->jwt_in_cookie && status == 401 && !v->keep_jwt) {
         sg_cookie_remove(v->realm->config, &set_cookie);
         out.set_cookie = sg_buf_slice(&set_cookie);
     }
@@ -210,6 +212,7 @@ take_token(struct verify *v, const struct grant *g)
 
 static void ask_session(struct verify *v, enum grant_want want);
 static void use_jwt(struct verify *v);
+static void answer_by_jwt(struct verify *v);
 
 static void
 legacy_answered(struct grant *g)
@@ -219,18 +222,11 @@ legacy_answered(struct grant *g)
     switch (g->outcome) {
     case GRANT_TOKEN:
         take_token(v, g);
-        take_identity(v, g);
-        answer(v, SG_CRED_LEGACY, g->why);
-        break;
+        /* fall through */
     case GRANT_NO_TOKEN:
         take_identity(v, g);
-        if (!g->light)
-            recent_put(v->realm, v->digest, g->sid);
-        else
-            memcpy(v->sid,
-                   recent_find(v->realm, v->digest) != NULL ? recent_find(v->realm, v->digest)->sid
-                                                            : g->sid,
-                   sizeof v->sid);
+        if (!g->light) /* a page's other requests are not handed the token once more */
+            recent_put(v->realm, v->digest, g->sid, g->subject);
         answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_ANONYMOUS:
@@ -240,7 +236,9 @@ legacy_answered(struct grant *g)
         if (v->legacy_wins) {
             v->legacy_wins = false;
             use_jwt(v);
-        } else
+        } else if (v->state == JWT_EXPIRED && v->jwt_in_cookie && !v->asked_session)
+            ask_session(v, WANT_JWT);
+        else
             nobody(v, g->why);
         break;
     case GRANT_UNAVAILABLE:
@@ -258,19 +256,24 @@ legacy_answered(struct grant *g)
 static void
 ask_legacy(struct verify *v)
 {
+    const struct recent *recent = recent_find(v->realm, v->digest);
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
         refuse(v, 503, "out of memory", false);
         return;
     }
+    v->asked_legacy = true;
     /* A credential in a header gets its JWT from the token endpoint; once the app trusts JWTs one
      * is made for upstream all the same. */
     g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
                   ? WANT_JWT
                   : WANT_CHECK;
-    g->light = recent_find(v->realm, v->digest) != NULL && !v->legacy_wins &&
-               v->realm->policy.phase < SG_STATELESS;
+    g->light = recent != NULL && v->jwt.ptr == NULL && v->realm->policy.phase < SG_STATELESS;
+    if (g->light) {
+        memcpy(g->sid, recent->sid, sizeof g->sid);
+        snprintf(g->subject, sizeof g->subject, "%s", recent->subject);
+    }
     g->client_id = v->in.client_id;
     g->audience = v->in.audience;
     g->done = legacy_answered;
@@ -300,13 +303,11 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
-    q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
-    if (q.lifetime_ms <= 0)
-        return;
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) != 0 ||
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) != 0)
         return;
-    if (mint(v->realm, &q, &v->fresh, NULL) == 0) {
+    q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
+    if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
         v->has_fresh = true;
         v->realm->counters.minted_upstream++;
     }
@@ -340,13 +341,17 @@ session_answered(struct grant *g)
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
-        if (v->legacy_key.len > 0 && !v->same_session)
+        if (v->legacy_key.len > 0 && !v->asked_legacy)
             ask_legacy(v);
         else
             nobody(v, g->why);
         break;
     case GRANT_UNAVAILABLE:
-        if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
+        if (v->spare) {
+            v->spare = false;
+            answer_by_jwt(v);
+        } else if (v->legacy_key.len > 0 &&
+                   sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
             v->keep_jwt = true;
             answer(v, SG_CRED_LEGACY, "passed through");
         } else
@@ -364,7 +369,9 @@ ask_session(struct verify *v, enum grant_want want)
         refuse(v, 503, "out of memory", false);
         return;
     }
+    v->asked_session = true;
     g->want = want;
+    g->epoch_shown = (int)v->claims.sv;
     g->client_id = v->in.client_id;
     g->audience = v->in.audience;
     g->done = session_answered;
@@ -372,33 +379,14 @@ ask_session(struct verify *v, enum grant_want want)
     grant_from_session(g, v->sid, (int)v->claims.bkt);
 }
 
-/* The token is good and nothing speaks against it: usually no question is left. */
 static void
-use_jwt(struct verify *v)
+answer_by_jwt(struct verify *v)
 {
     const struct sg_phase_rules *rules = sg_phase_rules(v->realm->policy.phase);
     const struct sg_revoked_subject *changed =
         sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
-    int64_t now = sg_wall_ms(v->engine->clock);
-    int64_t life = (v->claims.exp - v->claims.iat) * 1000, left = v->claims.exp * 1000 - now;
     const char *key;
 
-    if (feed_is_stale(v->realm, (int)v->claims.bkt)) {
-        enum sg_when_stale answer = v->engine->options.config->when_stale;
-
-        if (answer == SG_STALE_REJECT) {
-            nobody(v, "the feed of revocations is stale");
-            return;
-        }
-        if (answer == SG_STALE_INTROSPECT) {
-            ask_session(v, WANT_CHECK);
-            return;
-        }
-    }
-    if (v->jwt_in_cookie && v->in.may_hand_over && left < life / 3) {
-        ask_session(v, WANT_JWT);
-        return;
-    }
     snprintf(v->subject, sizeof v->subject, "%.*s", (int)v->claims.sub.len, v->claims.sub.ptr);
     if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0) {
         if ((key = handle_find(v->realm, v->sid)) == NULL) {
@@ -412,6 +400,41 @@ use_jwt(struct verify *v)
     if (changed != NULL && changed->source_version > v->claims.rv)
         refresh_roles(v, changed);
     answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+}
+
+/* In the last third of its life, and when the shard answers: a good token must not wait for one
+ * that does not. */
+static bool
+is_to_renew(const struct verify *v)
+{
+    int64_t life = (v->claims.exp - v->claims.iat) * 1000,
+            left = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
+
+    return v->jwt_in_cookie && v->in.may_hand_over && left < life / 3 &&
+           feed_is_answered(v->realm, (int)v->claims.bkt);
+}
+
+/* The token is good and nothing speaks against it: usually no question is left. */
+static void
+use_jwt(struct verify *v)
+{
+    if (feed_is_stale(v->realm, (int)v->claims.bkt)) {
+        enum sg_when_stale answer = v->engine->options.config->when_stale;
+
+        if (answer == SG_STALE_REJECT) {
+            nobody(v, "the feed of revocations is stale");
+            return;
+        }
+        if (answer == SG_STALE_INTROSPECT) {
+            ask_session(v, WANT_CHECK);
+            return;
+        }
+    }
+    v->spare = is_to_renew(v);
+    if (v->spare)
+        ask_session(v, WANT_JWT);
+    else
+        answer_by_jwt(v);
 }
 
 /* ---- reading what was shown ---- */
@@ -429,6 +452,8 @@ judge_jwt(struct verify *v)
     if (status != SEGUE_OK && status != SEGUE_EXPIRED) {
         v->state = JWT_BAD;
         v->bad = segue_strerror(status);
+        /* Another instance may know a newer key, or have a clock that is ahead. */
+        v->keep_jwt = status == SEGUE_UNKNOWN_KEY || status == SEGUE_NOT_YET;
         return;
     }
     if (v->claims.sid.ptr == NULL || v->claims.bkt < 0 ||
@@ -448,6 +473,17 @@ judge_jwt(struct verify *v)
     v->bad = "expired";
 }
 
+/* False where it is not signed by the app: as if it were not there. */
+static bool
+read_legacy(struct verify *v, struct sg_slice credential)
+{
+    if (v->realm->codec->credential_to_key(&v->realm->codec_config, credential, &v->legacy_key,
+                                           NULL) == 0)
+        return true;
+    sg_buf_reset(&v->legacy_key);
+    return false;
+}
+
 static void
 judge_legacy(struct verify *v)
 {
@@ -456,10 +492,15 @@ judge_legacy(struct verify *v)
 
     if (v->legacy.ptr == NULL || !sg_phase_rules(v->realm->policy.phase)->accept_legacy)
         return;
-    if (v->realm->codec->credential_to_key(&v->realm->codec_config, v->legacy, &v->legacy_key,
-                                           NULL) != 0) {
-        sg_buf_reset(&v->legacy_key); /* not signed by the app: as if it were not there */
-        return;
+    if (!read_legacy(v, v->legacy)) {
+        struct sg_slice cookie =
+            sg_cookie_find(sg_buf_slice(&v->cookie), v->realm->config->legacy.cookie);
+
+        /* A bearer token of the app's own must not hide the session cookie beside it. */
+        if (v->legacy_in_cookie || cookie.ptr == NULL || !read_legacy(v, cookie))
+            return;
+        v->legacy = cookie;
+        v->legacy_in_cookie = true;
     }
     digest = sg_store_key_digest(&v->realm->digest_key, sg_buf_slice(&v->legacy_key));
     memcpy(v->digest, digest.b, sizeof v->digest);

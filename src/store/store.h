@@ -227,7 +227,8 @@ struct sg_rotate {
     uint8_t digest[SG_DIGEST_BYTES];
     const char *client_id; /* must be the token's own */
     uint8_t next_digest[SG_DIGEST_BYTES];
-    struct sg_slice next_sealed;
+    struct sg_slice next_sealed; /* empty: only asks what a use would come to now, and ends nothing
+                                    but the chain of a reused token */
     int64_t grace_ms, lifetime_ms;
     /* out */
     enum sg_rotation outcome;

@@ -128,8 +128,8 @@ describe('a transfer that is killed', () => {
       }
       const p = t.transfer(['--reconcile', '1']);
       await until('proven', () => p.stderr.includes('continuity is proven'), 30_000);
-      const problems = (await t.compare()).filter((l) => !l.includes('held'));
-      assert.deepEqual(problems.filter((l) => !l.startsWith('live without a record')), []);
+      // What was deleted while nobody followed may be too much to end unasked; it may not be lost sight of.
+      assert.deepEqual((await t.compare()).filter((l) => !l.startsWith('held without a record')), []);
       await p.stop();
     });
 });

@@ -332,7 +332,7 @@ static void
 heartbeats_agree_with_a_model(void **state)
 {
     enum { KEYS = 8, SHARDS = 2 };
-    struct sg_dirty *d = dirty_of(KEYS, 1);
+    struct sg_dirty *d = dirty_of(KEYS, SHARDS);
     struct sg_dirty_key *busy[KEYS] = {0};
     int oldest[KEYS], later[KEYS], waits[KEYS]; /* epoch of what is open; -1 = nothing */
     uint64_t random = 88172645463325252u, epoch = 0;
@@ -401,7 +401,7 @@ heartbeats_agree_with_a_model(void **state)
         }
         if (epoch >= SG_DIRTY_EPOCHS / 2) { /* the ring's own bound is another test */
             sg_dirty_free(d);
-            d = dirty_of(KEYS, 1);
+            d = dirty_of(KEYS, SHARDS);
             epoch = 0;
             for (i = 0; i < KEYS; i++) {
                 busy[i] = NULL;
