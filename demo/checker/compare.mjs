@@ -9,34 +9,39 @@ const EXPIRING_MS = 5000; // a record this near its end may be gone on one side
 
 /**
  * redis, segue: of sources.mjs; root: the keyring's root key; ended: session ids whose clients logged out.
- * {read, stored, rejected, anonymous, live, mismatches: [{what, key or sid, …}], duplicates: [...], endedAlive: [...]}
+ * {stored, rejected, anonymous, live: numbers, lost: [digest] (records that are neither), mismatches, duplicates, endedAlive:
+ * [{digest, …}]}
  */
 export function compare({ redis, segue, root, realm, prefix, ended, legacyIsComplete }) {
   const key = realmKey(root, realm);
   const refs = index(segue.refs);
   const rejects = index(segue.rejects);
   const sessions = new Map(segue.sessions.map((row) => [row.sid, row]));
-  const result = { read: 0, stored: 0, rejected: 0, anonymous: 0, live: 0, mismatches: [], duplicates: [], endedAlive: [] };
+  const result = { stored: 0, rejected: 0, anonymous: 0, live: 0, lost: [], mismatches: [], duplicates: [], endedAlive: [] };
   const differs = (what, details) => result.mismatches.push({ what, ...details });
 
   for (const [storeKey, record] of redis) {
     if (record.ttlMs >= 0 && record.ttlMs < EXPIRING_MS) continue;
-    result.read++;
     const digest = storeKeyDigest(key, storeKey);
     const hex = digest.toString('hex');
     const about = { digest: hex.slice(0, 12) };
     const decoded = decode(record);
     if (!decoded) {
       const reject = rejects.get(hex);
-      if (!reject) differs('a record that does not decode is not among the rejects', about);
-      else {
+      if (!reject) {
+        differs('a record that does not decode is not among the rejects', about);
+        result.lost.push(about.digest);
+      } else {
         checkPlace(reject, bucket(realm, digest), segue.bucketMap, differs, about);
         result.rejected++;
       }
       continue;
     }
     const row = findSession({ key, digest, hex, decoded, refs, sessions, segue, realm, differs, about });
-    if (!row) continue;
+    if (!row) {
+      result.lost.push(about.digest);
+      continue;
+    }
     result.stored++;
     if (decoded.subject === null) result.anonymous++;
     checkLife(row, record, decoded, differs, about);
@@ -49,7 +54,7 @@ export function compare({ redis, segue, root, realm, prefix, ended, legacyIsComp
     if (byDigest.has(row.digest)) result.duplicates.push({ digest: row.digest.slice(0, 12), sids: [byDigest.get(row.digest), row.sid] });
     byDigest.set(row.digest, row.sid);
   }
-  if (sessions.size !== segue.sessions.length) result.duplicates.push({ what: 'one session id on two shards' });
+  if (sessions.size !== segue.sessions.length) result.duplicates.push({ digest: '', what: 'one session id on two shards' });
 
   // What Segue takes for alive must be in the legacy store too: nobody is logged in who logged out there.
   if (legacyIsComplete) {

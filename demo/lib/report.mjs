@@ -12,6 +12,7 @@ export function report({ result, promises, size, details }) {
   for (const [label, { p50, p99, n }] of Object.entries(result.latency_ms))
     out.push(`  ${label.padEnd(18)}  p50 ${String(p50).padStart(6)}  p99 ${String(p99).padStart(7)}  ${String(n).padStart(6)} requests`);
   const wrong = Object.entries(details).filter(([, list]) => list.length > 0);
+  if (result.ok) return out.join('\n');
   if (wrong.length) out.push('', 'What was wrong');
   for (const [kind, list] of wrong) {
     out.push(`  ${kind}: ${list.length}`);
