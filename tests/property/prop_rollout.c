@@ -12,9 +12,21 @@
 static struct sg_slice
 random_subject(char out[40])
 {
-    static const char *const forms[] = {"%llu", "user-%llu", "%016llx", "u%llu@example.org"};
+    unsigned long long n = prop_next() >> prop_below(60);
 
-    snprintf(out, 40, forms[prop_below(4)], (unsigned long long)(prop_next() >> prop_below(60)));
+    switch (prop_below(4)) {
+    case 0:
+        snprintf(out, 40, "%llu", n);
+        break;
+    case 1:
+        snprintf(out, 40, "user-%llu", n);
+        break;
+    case 2:
+        snprintf(out, 40, "%016llx", n);
+        break;
+    default:
+        snprintf(out, 40, "u%llu@example.org", n);
+    }
     return sg_str(out);
 }
 
