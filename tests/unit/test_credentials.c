@@ -39,11 +39,8 @@ the_first_cookie_of_exactly_that_name_is_found(void **state)
     assert_cookie("sid x=1; sid=2", "sid", "2");
     assert_cookie("SID=1", "sid", NULL);
     assert_cookie("sid", "sid", NULL);
-<<<<<<< HEAD
     assert_cookie("sid =1", "sid", "1"); /* as the app's parser reads it */
     assert_cookie("sid\t= 1", "sid", "1");
-=======
->>>>>>> tests
     assert_cookie("", "sid", NULL);
     assert_cookie("a=1", "", NULL);
 }
