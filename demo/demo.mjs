@@ -46,7 +46,7 @@ if (!existsSync(binary)) {
 const options = {
   timeScale,
   corruptRow: values['corrupt-row'],
-  pace: values.quick ? 1 : 5,
+  pace: values['corrupt-row'] ? 0.3 : values.quick ? 1 : 5,
   thinkMs: values.quick ? 1300 : 1600,
   races: values.quick ? 30 : 60,
   probes: values.quick ? 10 : 40,

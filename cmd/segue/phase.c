@@ -184,7 +184,7 @@ run(const struct cli_usage *usage, const struct phase_options *o, const char *ph
     if (phase != NULL)
         c.phase = (int)to;
     if (o->cohort != NULL) {
-        snprintf(cohorts, sizeof cohorts, "{%s}", o->cohort);
+        snprintf(cohorts, sizeof cohorts, "{%s}", strcmp(o->cohort, "-") == 0 ? "" : o->cohort);
         c.cohorts = cohorts;
     }
     if (phase != NULL && to == SG_FINALIZED && (rc = confirm_finalize(usage, o, c.realm)) != 0) {
@@ -227,7 +227,7 @@ cmd_phase(int argc, char **argv)
         {"realm", "NAME", "which realm (needed where there are several)", .text = &o.realm},
         {"percent", "P", "share of subjects that get a JWT in exchange, 0.01 % grain",
          .text = &o.percent},
-        {"cohort", "ROLE,…", "holders of these roles are in, whatever the percentage",
+        {"cohort", "ROLE,…", "holders of these roles are in, whatever the percentage; - = none",
          .text = &o.cohort},
         {"why", "TEXT", "for the journal", .text = &o.why},
         {"confirm", "NAME", "the realm's name, to enter finalized without being asked",

@@ -131,7 +131,7 @@ export class Actors {
     });
   }
 
-  /** A client that says who it is by itself: every way must leave it unknown. {probes, believed: [details]} */
+  /** A client that says who it is by itself, and a token of another realm: every way must leave it unknown. {probes, believed: [details]} */
   async forge() {
     const http = this.world.http();
     const account = this.#take();
@@ -157,9 +157,13 @@ export class Actors {
         const answer = await http.send('GET', path, { headers });
         if (answer.status !== 401) believed.push({ path, headers: Object.keys(headers), status: answer.status });
       }
+    for (const base of this.world.instances) {
+      const answer = await verify(base, 'idle', bearer(jwt));
+      if (answer.status === 200 && answer.subject !== '') believed.push({ path: '/verify of another realm', subject: answer.subject });
+    }
     await this.#logOut(http, token);
     http.close();
-    return { probes: tries.length * 2, believed };
+    return { probes: tries.length * 2 + this.world.instances.length, believed };
   }
 
   // ---- steps ----

@@ -92,6 +92,6 @@ export class World {
     const got = String(identity.roles);
     const maySeeOld = askedAt <= expected.since + ROLES_SETTLE_MS;
     if (got === String(expected.roles) || (maySeeOld && got === String(expected.before))) return;
-    this.found('stale_roles', { client: client.name, got, expected: String(expected.roles), sinceMs: askedAt - expected.since });
+    this.found('stale_roles', { client: client.name, holds: client.holds, via: identity.via, got, expected: String(expected.roles), sinceMs: askedAt - expected.since });
   }
 }

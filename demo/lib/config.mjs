@@ -73,7 +73,6 @@ export function writeConfig({ dir, origin, cluster, timeScale }) {
 ${cluster.shards.map((shard) => `    - ${shard.conninfo}`).join('\n')}
   keyring: keyring
   connections: 2
-  statement_timeout: 2s
   time_scale: ${timeScale} # a demo of minutes: lifetimes, leeway, grace and quiet periods are this much shorter
   feed:
     stale_after: 2s

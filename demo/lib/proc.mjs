@@ -24,7 +24,10 @@ export function start(command, args, { log, signal = 'SIGTERM', stdin = 'ignore'
     if (child.exitCode === null && child.signalCode === null) {
       child.kill(signal);
       const late = sleep(graceMs, 'late', { ref: false });
-      if ((await Promise.race([child.gone, late])) === 'late') child.kill('SIGKILL');
+      if ((await Promise.race([child.gone, late])) === 'late') {
+        console.error(`${command} ${args[0] ?? ''} (process ${child.pid}) did not end on ${signal} within ${graceMs} ms`);
+        child.kill('SIGKILL');
+      }
     }
     return child.gone;
   };

@@ -80,6 +80,7 @@ export function judge({ walk, seeded }) {
     ['P4', 'one session of any number of exchanges', `${notOne.length} of ${sum(parts.exchangeTogether, 'tokens')} tokens, ${duplicates.length} double sessions, ${refreshes.length} of ${sum(parts.refreshTwice, 'tokens')} refreshes sent thrice`, notOne.length + duplicates.length + refreshes.length === 0],
     ['P5', 'no silent drop', `${transfer.read} read = ${transfer.stored} stored + ${transfer.rejected} rejected; the transfer's account: ${transfer.ledger.stored} + ${transfer.ledger.rejected}`,
       transfer.read === transfer.stored + transfer.rejected && transfer.rejected === seeded.undecodable && ledgerRead >= seeded.sessions + seeded.undecodable],
+    ['P5', 'the analysis saw it coming', `${facts.analysis.undecodable} of ${facts.analysis.records} records do not decode`, facts.analysis.undecodable === seeded.undecodable],
     ['P5', 'both sides say the same', `${mismatches.length} differences in ${transfer.read + checks.final.read} records looked up`, mismatches.length === 0],
     ['P6', 'a token once issued stays good', `${facts.jwt_only_at_rollback} clients with nothing but a JWT went through the rollback`, facts.jwt_only_at_rollback >= 50 && result.forced_relogins === 0],
     ['P6', 'a phase governs minting', `${found.early_jwts.length} JWTs handed over where the phase forbids it`, found.early_jwts.length === 0],

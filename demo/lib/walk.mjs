@@ -63,8 +63,9 @@ export class Walk {
   async transfer() {
     this.say.say('init, analyze, transfer with the app live');
     await this.#segue.command('init');
-    // ANALYZE
-    // ANALYZE2
+    const analysis = JSON.parse(await this.#segue.onRealm('analyze', ['--json']));
+    this.facts.analysis = analysis;
+    this.say.note(`${analysis.sessions} sessions of ${analysis.subjects} users, ${analysis.anonymous} anonymous, ${analysis.undecodable} undecodable`);
     this.#segue.startTransfer();
     await until('the snapshot', () => this.#control('SELECT 1 FROM segue_control.transfer_job WHERE realm = $1 AND snapshot_at IS NOT NULL', [REALM]), {
       forMs: 60_000, everyMs: 100,
@@ -180,6 +181,7 @@ export class Walk {
     await this.stage.cluster.halt('redis');
     this.say.note('redis is stopped');
     await this.#hold('finalized', 7);
+    await this.#segue.onRealm('status');
     this.results = await this.stage.endClients();
   }
 
@@ -192,6 +194,7 @@ export class Walk {
     const leaks = new Leaks([...secrets, ...seeded, ...keys, sessionSecret, backendSecret]);
     leaks.lookInFiles(this.stage.dir, (name) => name.endsWith('.log'));
     leaks.lookInFiles(this.stage.nginx.dir, (name) => name.endsWith('.log'));
+    leaks.lookInFiles(this.stage.cluster.dir, (name) => name.endsWith('.log')); // a server logs the statement that failed
     for (const name of Object.keys(this.#segue.ports)) {
       const metrics = await (await fetch(`${this.#segue.url(name)}/metrics`)).text();
       writeFileSync(this.stage.file(`metrics-${name}.txt`), metrics);

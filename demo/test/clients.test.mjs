@@ -63,11 +63,11 @@ after(async () => {
   rmSync(dir, { recursive: true });
 });
 
-test('left alone, they browse, write, log out and change roles, and miss nothing', async () => {
+test('left alone, they browse, write, log out and change roles, and miss nothing', async (t) => {
   await sleep(4000);
   await clients.do('pause');
   const counts = await clients.do('counts');
-  console.log(counts);
+  t.diagnostic(JSON.stringify(counts));
   assert.ok(counts.requests > 500);
   assert.ok(counts.logouts > 5 && counts.roleChanges > 3);
   for (const kind of ['forced_relogins', 'resurrected_logouts', 'stale_roles', 'wrong_identity', 'retried']) assert.equal(counts[kind], 0, kind);

@@ -117,7 +117,7 @@ secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0] == '\0')
             continue;
-        if (n == cap || (out[n++] = own(c, strdup(line))) == NULL)
+        if (n++ == cap || (out[n - 1] = own(c, strdup(line))) == NULL)
             break;
     }
     fclose(f);
@@ -333,8 +333,6 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
         sg_yaml_string(m, "keyring", NULL, &keyring, err) != 0 ||
         sg_yaml_int(m, "loops", 0, 64, &one, &loops, err) != 0 ||
         sg_yaml_int(m, "connections", 1, 16, &two, &connections, err) != 0 ||
-        sg_yaml_duration_ms(m, "statement_timeout", 10, MINUTE, &two_seconds,
-                            &c->statement_timeout_ms, err) != 0 ||
         sg_yaml_double(m, "time_scale", 0.0001, 1.0, &unscaled, &c->time_scale, err) != 0)
         return -1;
     c->loops = (int)loops;

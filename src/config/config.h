@@ -53,7 +53,6 @@ struct sg_config {
     int loops, connections;
     const char *shards[SG_SHARDS_MAX];
     int n_shards;
-    int64_t statement_timeout_ms;
     double time_scale;
     int64_t feed_stale_after_ms;
     enum sg_when_stale when_stale;

@@ -40,18 +40,16 @@ sg_phase_rules(enum sg_phase phase)
                      .legacy_is_truth = true,
                      .mirror = true,
                      .inject_legacy = true},
-        [SG_EXCHANGE] = {.mint_for_new_logins = true,
-                         .mint_by_rollout = true,
+        [SG_EXCHANGE] = {.mint_by_rollout = true,
                          .accept_legacy = true,
                          .legacy_is_truth = true,
                          .mirror = true,
                          .inject_legacy = true},
-        [SG_STATELESS] = {.mint_for_new_logins = true,
-                          .mint_by_rollout = true,
+        [SG_STATELESS] = {.mint_for_all = true,
                           .accept_legacy = true,
                           .mirror = true,
                           .inject_legacy = true},
-        [SG_FINALIZED] = {.mint_for_new_logins = true, .mint_by_rollout = true},
+        [SG_FINALIZED] = {.mint_for_all = true},
     };
 
     return &table[phase];
@@ -100,13 +98,12 @@ sg_may_mint_first(const struct sg_policy *policy, bool lease_ok, struct sg_slice
 
     if (policy->version == 0 || !lease_ok)
         return false;
-    if (policy->phase >= SG_STATELESS)
+    if (rules->mint_for_all)
         return true;
     if (rules->mint_by_rollout &&
         (sg_rollout_slot(realm, subject) < policy->percent_e2 || in_cohort(policy, roles, n_roles)))
         return true;
-    return policy->phase == SG_DUAL && rules->mint_for_new_logins &&
-           first_seen_ms >= policy->phase_entered_ms;
+    return rules->mint_for_new_logins && first_seen_ms >= policy->phase_entered_ms;
 }
 
 static int64_t

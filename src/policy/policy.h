@@ -31,6 +31,7 @@ SG_MUST_USE int sg_phase_parse(struct sg_slice name, enum sg_phase *out, struct 
 struct sg_phase_rules {
     bool shadow_mint;         /* mint and verify without handing over */
     bool mint_for_new_logins; /* sessions first seen in this phase get a JWT */
+    bool mint_for_all;        /* any session of an identified subject */
     bool mint_by_rollout;     /* any session of a subject in the rollout */
     bool accept_legacy;       /* finalized refuses, with an explanation */
     bool legacy_is_truth;     /* renewals point-read the legacy record */

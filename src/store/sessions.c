@@ -131,24 +131,40 @@ add_session(struct sg_columns *columns, const struct sg_session_row *r)
     add_in_ms(columns, COL_JWT_IN, r->jwt_until_in_ms, 0);
 }
 
+/* Two rows of one session in one batch come to what they would come to one after the other. */
+static void
+merge_earlier(struct sg_session_row *row, const struct sg_session_row *earlier)
+{
+    if (row->exp_source_in_ms < 0)
+        row->exp_source_in_ms = earlier->exp_source_in_ms;
+    if (row->exp_segue_in_ms < earlier->exp_segue_in_ms)
+        row->exp_segue_in_ms = earlier->exp_segue_in_ms;
+    if (row->jwt_until_in_ms < earlier->jwt_until_in_ms)
+        row->jwt_until_in_ms = earlier->jwt_until_in_ms;
+    if (row->handle.len == 0)
+        row->handle = earlier->handle;
+    if (row->record.len == 0)
+        row->record = earlier->record;
+    row->mark_dirty |= earlier->mark_dirty;
+    row->seen_in_source |= earlier->seen_in_source;
+}
+
 void
 sg_sessions_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *columns,
                   const struct sg_session_row *rows)
 {
     static const uint8_t subject_columns[] = {COL_REALM, COL_BUCKET, COL_SUBJECT};
-    bool dirty, seen;
+    struct sg_session_row row;
     int g, k;
 
     for (g = part->from; g < part->to; g++) {
         sg_part_place(part, columns, g);
-        add_session(columns, &rows[sg_group_row(op, g)]);
-        /* The last of equal rows speaks, but what any of them asks for is done. */
-        for (dirty = seen = false, k = op->group[g]; k < op->group[g + 1]; k++) {
-            dirty |= rows[op->entries[k].row].mark_dirty;
-            seen |= rows[op->entries[k].row].seen_in_source;
-        }
-        sg_column_bool(columns, COL_SEEN, seen);
-        sg_column_bool(columns, COL_DIRTY, dirty);
+        row = rows[sg_group_row(op, g)];
+        for (k = op->group[g + 1] - 2; k >= op->group[g]; k--)
+            merge_earlier(&row, &rows[op->entries[k].row]);
+        add_session(columns, &row);
+        sg_column_bool(columns, COL_SEEN, row.seen_in_source);
+        sg_column_bool(columns, COL_DIRTY, row.mark_dirty);
     }
     sg_part_fence(part, columns, COL_BUCKET);
     sg_part_call(part, &st_subjects, columns, subject_columns);

@@ -28,7 +28,7 @@ struct sg_dirty_key {
     int lane;
 };
 
-/* At most `keys` keys at a time over `lanes` lanes. */
+/* At most `keys` keys at a time over `lanes` lanes, one for each shard. */
 SG_MUST_USE int sg_dirty_new(int keys, int lanes, struct sg_dirty **out, struct sg_err *err);
 void sg_dirty_free(struct sg_dirty *dirty);
 

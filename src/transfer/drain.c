@@ -106,7 +106,7 @@ note(struct lane *lane)
     }
     if (lane->n_holds > 0 && lane->n_settled == 0)
         lane->not_before_ns = sg_bridge_deadline(d->bridge, HELD_POLL_MS);
-    if (sg_fault("transfer.drain.after_write"))
+    if (lane->n_settled > 0 && sg_fault("transfer.drain.after_write"))
         lane->n_settled = 0;
     if (lane->n_settled > 0) {
         lane->pending++;

@@ -4,6 +4,7 @@
 #include "transfer/control.h"
 #include "transfer/people.h"
 #include "transfer/reconcile.h"
+#include "transfer/snapshot.h"
 #include "transfer/watch.h"
 
 #include <inttypes.h>
@@ -31,20 +32,13 @@ struct sg_transfer {
     struct sg_people *people;
     struct sg_drain *drain;
 
-    /* The snapshot: what stands in transfer_job, as last written. */
-    struct sg_job job;
-    bool snapshot_done, following_noted;
-    struct sg_scan *scan;
-    struct sg_scan_counts scan_counts;
-    uint64_t scan_began_ns, scan_breaks;
-    bool scan_whole; /* it began at the beginning */
-    char scan_cursor[sizeof((struct sg_legacy_scan *)0)->cursor];
-    int64_t scan_chunk;
-    struct sg_control_write write;
-    bool write_busy;
+    struct sg_snapshot *snapshot;
+    uint64_t snapshot_breaks;      /* when its scan began */
+    bool snapshot_counts;          /* as the scan of the first pass, if nothing broke since */
+    struct sg_scan_counts scanned; /* by the last pass */
 
     struct sg_reconcile *reconcile;
-    uint64_t reconcile_breaks, next_reconcile_ns;
+    uint64_t reconcile_breaks, next_pass_ns;
     bool reconcile_from_proven;
     int backoff_ms;
     int64_t reconciled, ended_absent, held_absent;
@@ -90,15 +84,13 @@ is_due(const struct sg_transfer *t, uint64_t at_ns)
     return sg_mono_ns(t->bridge->clock) >= at_ns;
 }
 
-/* ---- the snapshot ---- */
-
 static void
 back_off(struct sg_transfer *t)
 {
     t->backoff_ms = t->backoff_ms == 0 ? BACKOFF_FIRST_MS : t->backoff_ms * 2;
     if (t->backoff_ms > BACKOFF_LAST_MS)
         t->backoff_ms = BACKOFF_LAST_MS;
-    t->next_reconcile_ns = sg_bridge_deadline(t->bridge, t->backoff_ms);
+    t->next_pass_ns = sg_bridge_deadline(t->bridge, t->backoff_ms);
 }
 
 static void
@@ -107,163 +99,35 @@ on_trouble(void *ctx, const struct sg_err *err)
     note(ctx, SG_WARN, "a step failed and is tried again", err);
 }
 
-static void write_position(struct sg_transfer *t);
+/* ---- the snapshot ---- */
 
 static void
-on_position_written(struct sg_control_write *write)
+on_snapshot_note(void *ctx, const char *text)
 {
-    struct sg_transfer *t = sg_container_of(write, struct sg_transfer, write);
-
-    t->write_busy = false;
-    if (write->rc != 0 && !t->stopping) {
-        on_trouble(t, &write->err);
-        write_position(t); /* the control pool itself backs off */
-        return;
-    }
-    if (write->rc == 0) {
-        snprintf(t->job.cursor, sizeof t->job.cursor, "%s", t->scan_cursor);
-        t->job.chunk = t->scan_chunk;
-    }
-    sg_scan_positioned(t->scan);
-    close_parts(t);
-}
-
-static void
-write_position(struct sg_transfer *t)
-{
-    t->write_busy = true;
-    t->write.done = on_position_written;
-    sg_control_position(t->bridge, t->job.job, t->scan_cursor, t->scan_chunk, &t->write);
-}
-
-static void
-on_position(void *ctx, const char *cursor, int64_t chunk)
-{
-    struct sg_transfer *t = ctx;
-
-    snprintf(t->scan_cursor, sizeof t->scan_cursor, "%s", cursor);
-    t->scan_chunk = chunk;
-    write_position(t);
+    note(ctx, SG_INFO, text, NULL);
 }
 
 static void
 on_snapshot(void *ctx, int rc, const struct sg_err *err)
 {
     struct sg_transfer *t = ctx;
-    char text[160];
 
-    t->scan_counts = *sg_scan_counted(t->scan);
-    sg_scan_free(t->scan);
-    t->scan = NULL;
     t->phase = SG_TRANSFER_OPENING;
-    if (rc == 0) {
-        t->snapshot_done = true;
-        snprintf(text, sizeof text,
-                 "snapshot done: %" PRId64 " records read, %" PRId64 " stored (%" PRId64
-                 " anonymous), %" PRId64 " rejected, %" PRId64 " ended before",
-                 t->scan_counts.read, t->scan_counts.stored, t->scan_counts.anonymous,
-                 t->scan_counts.rejected, t->scan_counts.refused);
-        note(t, SG_INFO, text, NULL);
-    } else if (!t->stopping) {
+    if (rc != 0 && !t->stopping) {
         note(t, SG_WARN, "the snapshot was interrupted", err);
-        if (err->code == SG_E_CONFLICT)
-            t->job.job = 0;
         back_off(t);
     }
     close_parts(t);
     advance(t);
-}
-
-static void
-start_scan(struct sg_transfer *t)
-{
-    const struct sg_scan_options options = {
-        .cursor = t->job.cursor,
-        .job = t->job.job,
-        .chunk = t->job.chunk,
-        .page_keys = t->options.page_keys,
-        .position = on_position,
-        .done = on_snapshot,
-        .trouble = on_trouble,
-        .ctx = t,
-    };
-    struct sg_err err;
-
-    t->scan_whole = t->job.chunk == 0;
-    t->scan_began_ns = sg_mono_ns(t->bridge->clock);
-    t->scan_breaks = sg_watch_breaks(t->watch);
-    t->phase = SG_TRANSFER_SNAPSHOT;
-    if (sg_scan_start(t->bridge, &options, &t->scan, &err) != 0)
-        fail(t, &err);
-}
-
-static void
-on_job(struct sg_control_write *write)
-{
-    struct sg_transfer *t = sg_container_of(write, struct sg_transfer, write);
-    char text[80];
-
-    t->write_busy = false;
-    if (write->rc != 0) {
-        on_trouble(t, &write->err);
-        back_off(t);
-        close_parts(t);
-        return;
-    }
-    t->job.job = write->job;
-    t->job.chunk = 0;
-    snprintf(t->job.state, sizeof t->job.state, "snapshot");
-    snprintf(t->job.cursor, sizeof t->job.cursor, "0");
-    snprintf(text, sizeof text, "job %" PRId64 ": snapshot begins", t->job.job);
-    note(t, SG_INFO, text, NULL);
-    if (t->stopping)
-        close_parts(t);
-    else
-        advance(t);
 }
 
 static void
 start_snapshot(struct sg_transfer *t)
 {
-    const char *run_id = sg_watch_facts(t->watch).run_id;
-    bool unfinished = t->job.job != 0 && strcmp(t->job.state, "snapshot") == 0;
-    char text[120];
-
-    if (unfinished && strcmp(t->job.run_id, run_id) == 0) {
-        if (t->job.chunk > 0) {
-            snprintf(text, sizeof text, "job %" PRId64 ": snapshot goes on at chunk %" PRId64,
-                     t->job.job, t->job.chunk);
-            note(t, SG_INFO, text, NULL);
-        }
-        start_scan(t);
-        return;
-    }
-    snprintf(t->job.run_id, sizeof t->job.run_id, "%s", run_id);
-    t->write_busy = true;
-    t->write.done = on_job;
-    sg_control_new_job(t->bridge, run_id, "the legacy store was restarted or replaced", &t->write);
-}
-
-static void
-on_following_noted(struct sg_control_write *write)
-{
-    struct sg_transfer *t = sg_container_of(write, struct sg_transfer, write);
-
-    t->write_busy = false;
-    if (write->rc == 0)
-        t->following_noted = true;
-    else
-        on_trouble(t, &write->err);
-    close_parts(t);
-    advance(t);
-}
-
-static void
-note_following(struct sg_transfer *t)
-{
-    t->write_busy = true;
-    t->write.done = on_following_noted;
-    sg_control_following(t->bridge, t->job.job, &t->write);
+    t->phase = SG_TRANSFER_SNAPSHOT;
+    t->snapshot_breaks = sg_watch_breaks(t->watch);
+    t->snapshot_counts = true;
+    sg_snapshot_start(t->snapshot, sg_watch_facts(t->watch).run_id);
 }
 
 /* ---- reconciling ---- */
@@ -316,8 +180,7 @@ on_reconciled(void *ctx, int rc, const struct sg_err *err)
     const struct sg_scan_counts *scanned = sg_reconcile_scanned(t->reconcile);
     bool was_proven = sg_watch_is_proven(t->watch);
 
-    if (scanned != NULL)
-        t->scan_counts = *scanned;
+    t->scanned = scanned != NULL ? *scanned : *sg_snapshot_counted(t->snapshot);
     t->ended_absent += c->ended;
     t->held_absent += c->held;
     t->phase = SG_TRANSFER_FOLLOWING;
@@ -332,14 +195,14 @@ on_reconciled(void *ctx, int rc, const struct sg_err *err)
             if (!was_proven)
                 note(t, SG_INFO, "continuity is proven", NULL);
             t->backoff_ms = 0;
-            t->next_reconcile_ns = sg_bridge_deadline(t->bridge, t->options.reconcile_ms);
+            t->next_pass_ns = sg_bridge_deadline(t->bridge, t->options.reconcile_ms);
         } else {
             back_off(t);
         }
         if (!t->reconciled_busy) {
             t->reconciled_busy = true;
             t->reconciled_write.done = on_reconciled_written;
-            sg_control_reconciled(t->bridge, t->job.job, &t->reconciled_write);
+            sg_control_reconciled(t->bridge, sg_snapshot_job(t->snapshot), &t->reconciled_write);
         }
     }
     sg_reconcile_free(t->reconcile);
@@ -351,13 +214,12 @@ on_reconciled(void *ctx, int rc, const struct sg_err *err)
 static void
 start_reconcile(struct sg_transfer *t)
 {
-    uint64_t breaks = sg_watch_breaks(t->watch);
-    bool scanned = t->scan_whole && t->scan_breaks == breaks;
+    uint64_t breaks = sg_watch_breaks(t->watch), now = sg_mono_ns(t->bridge->clock), began;
+    bool scanned = t->snapshot_counts && sg_snapshot_whole(t->snapshot, &began) &&
+                   t->snapshot_breaks == breaks;
     const struct sg_reconcile_options options = {
         .page_keys = t->options.page_keys,
-        .scanned_ms_ago =
-            scanned ? (int64_t)((sg_mono_ns(t->bridge->clock) - t->scan_began_ns) / SG_NS_PER_MS)
-                    : -1,
+        .scanned_ms_ago = scanned ? (int64_t)((now - began) / SG_NS_PER_MS) : -1,
         .proof = on_proof,
         .done = on_reconciled,
         .trouble = on_trouble,
@@ -365,7 +227,7 @@ start_reconcile(struct sg_transfer *t)
     };
     struct sg_err err;
 
-    t->scan_whole = false; /* the snapshot counts once */
+    t->snapshot_counts = false;
     t->reconcile_breaks = breaks;
     t->reconcile_from_proven = sg_watch_is_proven(t->watch);
     t->phase = SG_TRANSFER_RECONCILING;
@@ -377,15 +239,13 @@ start_reconcile(struct sg_transfer *t)
 static void
 advance(struct sg_transfer *t)
 {
-    if (t->stopping || t->watch == NULL || !sg_watch_is_up(t->watch) || t->scan != NULL ||
-        t->reconcile != NULL || t->write_busy || !is_due(t, t->next_reconcile_ns))
+    if (t->stopping || t->watch == NULL || !sg_watch_is_up(t->watch) ||
+        sg_snapshot_is_busy(t->snapshot) || t->reconcile != NULL || !is_due(t, t->next_pass_ns))
         return;
-    if (!t->snapshot_done)
-        start_snapshot(t);
-    else if (!t->following_noted)
-        note_following(t);
-    else
+    if (sg_snapshot_is_done(t->snapshot))
         start_reconcile(t);
+    else
+        start_snapshot(t);
 }
 
 /* ---- what the parts tell ---- */
@@ -396,7 +256,7 @@ on_up(void *ctx)
     struct sg_transfer *t = ctx;
 
     if (t->backoff_ms == 0)
-        t->next_reconcile_ns = 0;
+        t->next_pass_ns = 0;
     note(t, SG_INFO, "the legacy store is followed", NULL);
     advance(t);
 }
@@ -413,7 +273,7 @@ on_broken(void *ctx, const char *reason)
     note(t, SG_WARN, text, NULL);
     sg_follow_forget(t->follow);
     if (t->reconcile == NULL && t->backoff_ms == 0)
-        t->next_reconcile_ns = 0;
+        t->next_pass_ns = 0;
 }
 
 static void
@@ -483,10 +343,14 @@ open_parts(struct sg_transfer *t, struct sg_err *err)
         .overflow = on_overflow, .trouble = on_follow_trouble, .ctx = t};
     const struct sg_people_events people = {
         .trouble = on_people_trouble, .fine = on_people_fine, .ctx = t};
+    const struct sg_snapshot_events snapshot = {
+        .note = on_snapshot_note, .trouble = on_trouble, .done = on_snapshot, .ctx = t};
     const struct sg_drain_events drain = {
         .is_proven = drain_is_proven, .trouble = on_drain_trouble, .ctx = t};
 
-    if (sg_follow_new(t->bridge, &follow, &t->follow, err) != 0 ||
+    if (sg_snapshot_new(t->bridge, &t->control.job, t->options.page_keys, &snapshot, &t->snapshot,
+                        err) != 0 ||
+        sg_follow_new(t->bridge, &follow, &t->follow, err) != 0 ||
         sg_watch_start(t->bridge, &t->control.continuity, &watch, &t->watch, err) != 0 ||
         sg_people_start(t->bridge, &people, &t->people, err) != 0 ||
         sg_drain_start(t->bridge, &drain, &t->drain, err) != 0)
@@ -513,8 +377,6 @@ on_control_read(struct sg_control_state *state)
     t->leading = true;
     t->phase = SG_TRANSFER_OPENING;
     sg_shards_set_map(t->bridge->shards, state->map);
-    t->job = state->job;
-    t->snapshot_done = t->following_noted = strcmp(t->job.state, "following") == 0;
     if (open_parts(t, &err) != 0)
         fail(t, &err);
 }
@@ -561,6 +423,8 @@ on_tick(uv_timer_t *timer)
         t->lead.done = on_lead;
         sg_control_lead(t->bridge, &t->lead);
     }
+    if (t->snapshot != NULL && !t->stopping)
+        sg_snapshot_tick(t->snapshot);
     advance(t);
 }
 
@@ -592,11 +456,12 @@ sg_transfer_get_stats(const struct sg_transfer *t, struct sg_transfer_stats *s)
 
     memset(s, 0, sizeof *s);
     s->phase = t->phase;
-    s->job = t->job.job;
-    s->scan = t->scan_counts;
-    if (t->scan != NULL)
-        s->scan = *sg_scan_counted(t->scan);
-    else if (t->reconcile != NULL && sg_reconcile_scanned(t->reconcile) != NULL)
+    s->scan = t->scanned;
+    if (t->snapshot != NULL)
+        s->job = sg_snapshot_job(t->snapshot);
+    if (t->snapshot != NULL && t->reconciled == 0)
+        s->scan = *sg_snapshot_counted(t->snapshot);
+    if (t->reconcile != NULL && sg_reconcile_scanned(t->reconcile) != NULL)
         s->scan = *sg_reconcile_scanned(t->reconcile);
     s->lag_ms = -1;
     s->reconciled = t->reconciled;
@@ -631,6 +496,7 @@ timer_closed(uv_handle_t *handle)
     struct sg_transfer *t = sg_container_of((uv_timer_t *)handle, struct sg_transfer, timer);
 
     t->options.stopped(t->options.ctx, t->rc, &t->err);
+    sg_snapshot_free(t->snapshot);
     free(t);
 }
 
@@ -655,8 +521,8 @@ part_stopped(void *ctx)
 static void
 close_parts(struct sg_transfer *t)
 {
-    if (!t->stopping || t->closing || t->scan != NULL || t->reconcile != NULL || t->write_busy ||
-        t->lead_busy || t->reconciled_busy)
+    if (!t->stopping || t->closing || t->reconcile != NULL || t->lead_busy ||
+        (t->snapshot != NULL && sg_snapshot_is_busy(t->snapshot)) || t->reconciled_busy)
         return;
     t->closing = true;
     uv_timer_stop(&t->timer);
@@ -686,8 +552,8 @@ sg_transfer_stop(struct sg_transfer *t)
     if (t->stopping)
         return;
     t->stopping = true;
-    if (t->scan != NULL)
-        sg_scan_stop(t->scan);
+    if (t->snapshot != NULL)
+        sg_snapshot_stop(t->snapshot);
     if (t->reconcile != NULL)
         sg_reconcile_stop(t->reconcile);
     close_parts(t);

@@ -74,7 +74,7 @@ export function identity(answer) {
 
 /**
  * A cluster with Segue laid out on it. realms: {name: overlay over the default realm}; each has its own Redis database.
- * `main` is overlaid on the configuration's "segue" part. Nothing is served yet.
+ * `main` (or what it gives for the cluster) is overlaid on the configuration's "segue" part. Nothing is served yet.
  */
 export async function startWorld({ shards = 2, realms = { main: {} }, main = {}, users = 200, appendonly = false, init = true } = {}) {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'sg-w-'));
@@ -138,10 +138,11 @@ class World {
           instance: 'a', listen: '127.0.0.1:0', loops: 1, control: c.control.conninfo, shards: c.shards.map((s) => s.conninfo),
           keyring: 'keyring', feed: { when_stale: 'accept' },
         },
-        main,
+        typeof main === 'function' ? main(c) : main,
       ),
       realms: Object.fromEntries(this.realms.map((name, i) => [name, this.realmConfig(i, realms[name])])),
     };
+    this.shards = this.config.segue.shards;
     this.file = this.write('segue.yaml', this.config);
     // npm's redis client, one connection a realm: redis-cli costs a process a command.
     const { createClient } = npm('redis');
@@ -244,7 +245,21 @@ class World {
     await this.redisOf(s.realm).set(s.key, JSON.stringify(record), { PX: Math.round(ttlSec * 1000) });
   }
 
-  // ---- the capture, until a test needs the real one ----
+  // ---- the capture ----
+
+  /** Starts `segue transfer run` for a realm; resolves once it follows and absences are proven. */
+  async transfer(realm = this.realms[0]) {
+    const fd = openSync(path.join(this.dir, 'logs', `transfer-${realm}-${++this.counted}.log`), 'a');
+    const child = spawn(segue, ['transfer', 'run', '--config', this.file, '--realm', realm], { stdio: ['ignore', fd, fd] });
+    closeSync(fd);
+    this.watchers.push(child);
+    await until(`the transfer of ${realm} to follow`, async () =>
+      (await this.control(`SELECT count(*) FROM segue_control.continuity WHERE realm = '${realm}' AND proven`)) === '1', 20_000);
+    return child;
+  }
+
+  // For tests that want none of its other effects:
+
 
   /** Says, as `segue transfer run` would, that absences in the legacy store are proven for this realm. */
   async proveContinuity(realm = this.realms[0]) {
@@ -264,8 +279,8 @@ class World {
   /** A heartbeat for the realms on every shard, as the capture brings it. */
   startBeats(realms = this.realms) {
     const values = realms.map((r) => `('${r}', (extract(epoch FROM clock_timestamp()) * 1000)::bigint, clock_timestamp())`).join(', ');
-    for (const s of this.cluster.shards) {
-      const child = spawn('psql', ['-XAtq', s.conninfo], { stdio: ['pipe', 'ignore', 'ignore'] });
+    for (const conninfo of this.shards) {
+      const child = spawn('psql', ['-XAtq', conninfo], { stdio: ['pipe', 'ignore', 'ignore'] });
       child.stdin.on('error', () => {});
       child.stdin.write(`INSERT INTO segue.heartbeat AS h (realm, beat, sent_at) VALUES ${values}
         ON CONFLICT (realm) DO UPDATE SET beat = excluded.beat, sent_at = excluded.sent_at, at = clock_timestamp() \\watch 0.25\n`);
@@ -281,7 +296,7 @@ class World {
   // ---- databases ----
 
   control(text) {
-    return sql(this.cluster.control.conninfo, text);
+    return sql(this.config.segue.control, text);
   }
 
   app(text) {
@@ -289,12 +304,12 @@ class World {
   }
 
   shard(i, text) {
-    return sql(this.cluster.shards[i].conninfo, text);
+    return sql(this.shards[i], text);
   }
 
   /** Rows of all shards, each split at '|'. */
   async everyShard(text) {
-    const answers = await Promise.all(this.cluster.shards.map((_, i) => this.shard(i, text)));
+    const answers = await Promise.all(this.shards.map((_, i) => this.shard(i, text)));
     return answers.flatMap((a) => (a === '' ? [] : a.split('\n'))).map((l) => l.split('|'));
   }
 
@@ -324,18 +339,28 @@ class World {
   async leaks() {
     const texts = readdirSync(path.join(this.dir, 'logs')).map((f) => [f, readFileSync(path.join(this.dir, 'logs', f), 'utf8')]);
     await this.everyInstance(async (i) => texts.push([`metrics of ${i.name}`, (await i.request('GET', '/metrics')).body]));
-    for (const s of [...this.cluster.shards, this.cluster.control]) {
-      const r = await run('pg_dump', ['--data-only', '--inserts', s.conninfo]);
-      if (r.code === 0) texts.push([`tables of ${s.name ?? 'control'}`, r.stdout]);
+    for (const conninfo of [...this.shards, this.config.segue.control]) {
+      const r = await run('pg_dump', ['--data-only', '--inserts', conninfo]);
+      assert.equal(r.code, 0, r.stderr);
+      texts.push([`tables of ${conninfo}`, r.stdout]);
     }
     assert.ok(this.secrets.size > 0);
-    const found = [];
-    for (const [place, text] of texts)
-      for (const s of this.secrets) {
-        // Tables hold bytea in hexadecimal.
-        if (text.includes(s) || (place.startsWith('tables') && text.includes(Buffer.from(s).toString('hex')))) found.push(`${place}: ${s.slice(0, 12)}…`);
+    // The first and the last 16 characters of each are looked for: what is cut short is found too. Tables hold bytea in hexadecimal.
+    const marks = new Map();
+    const hex = (t) => Buffer.from(t).toString('hex');
+    for (const secret of this.secrets)
+      for (const part of [secret.slice(0, 16), secret.slice(-16)]) {
+        if (part.length < 16) continue;
+        marks.set(part, secret);
+        marks.set(hex(part).slice(0, 16), secret);
       }
-    return found;
+    const found = new Set();
+    for (const [place, text] of texts)
+      for (let i = 0; i + 16 <= text.length; i++) {
+        const secret = marks.get(text.substring(i, i + 16));
+        if (secret !== undefined) found.add(`${place}: …${text.slice(Math.max(0, i - 60), i)}[${secret.slice(0, 6)}…]`);
+      }
+    return [...found].slice(0, 5);
   }
 
   async stop() {

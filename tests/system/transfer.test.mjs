@@ -24,6 +24,14 @@ const same = () => until('both sides agree', async () => {
 /** Waits until the session of a key has ended. */
 const ended = (key) => until(`${key} ended`, async () => (await session(key)).every((s) => s.ended) && (await ref(key))?.[2] === 't', 10_000, 50);
 
+/** The same for many: [digest, reason, when (Unix ms)] of each, once all have ended. */
+const allEnded = (list) => until(`${list.length} sessions ended`, async () => {
+  const digests = list.map((k) => `'\\x${t.digest(k)}'`).join();
+  const rows = await t.all(`SELECT encode(store_digest, 'hex'), end_reason, (extract(epoch FROM ended_at) * 1000)::bigint FROM segue.session
+    WHERE store_digest IN (${digests}) AND ended_at IS NOT NULL`);
+  return rows.length === list.length && rows;
+}, 10_000, 50);
+
 describe('segue transfer', () => {
   before(async () => {
     t = await startRealm();
@@ -65,15 +73,19 @@ describe('segue transfer', () => {
 
   test('a logout in the app ends the session within 250 ms, and one of a key never seen leaves a tombstone', async () => {
     const lags = [];
-    for (const key of keys.slice(0, 20)) {
-      const began = Date.now();
+    const began = new Map();
+    for (const key of keys.slice(0, 25)) {
+      began.set(t.digest(key), Date.now());
       await t.r.del(key);
-      await ended(key);
-      assert.deepEqual((await session(key)).map((s) => s.reason), ['app-logout']);
-      lags.push(Number((await t.all(`SELECT (extract(epoch FROM ended_at) * 1000)::bigint FROM segue.session WHERE store_digest = '\\x${t.digest(key)}'`))[0][0]) - began);
+      await sleep(30);
+    }
+    for (const [digest, reason, at] of await allEnded(keys.slice(0, 25))) {
+      assert.equal(reason, 'app-logout');
+      lags.push(Number(at) - began.get(digest));
     }
     lags.sort((a, b) => a - b);
-    assert.ok(lags[18] <= 250, `${lags.join(' ')} ms`);
+    assert.ok(lags[23] <= 250, `${lags.join(' ')} ms`);
+    console.log(`# logout to ended: median ${lags[12]} ms, largest ${lags[24]} ms`);
     await t.r.set('sess:flash', record('u2'), { PX: 600_000 });
     await t.r.del('sess:flash');
     await until('tombstone', async () => (await ref('sess:flash'))?.[2] === 't');
@@ -217,7 +229,7 @@ describe('segue transfer', () => {
     const later = await Promise.all([0, 1, 3].map(beat));
     for (const i of [0, 1, 2]) assert.ok(later[i] - first[i] >= 5, `beats ${first} → ${later}`);
     await t.c.resume('shard2');
-    for (const key of keys.slice(100, 140)) await ended(key);
+    await allEnded(keys.slice(100, 140));
     await until('shard 2 follows', async () => (await beat(2)) > later[0], 10_000);
     await same();
   });

@@ -90,7 +90,8 @@ realms:
     }, 30_000);
     p.stop = async () => {
       p.kill('SIGTERM');
-      return p.ended;
+      const { code, signal } = await p.ended;
+      if (code !== 0) throw new Error(`transfer ended with ${code ?? signal}: ${p.stderr}`);
     };
     return p;
   };
@@ -123,7 +124,7 @@ realms:
       const s = source.get(d);
       if (seen.has(d)) problems.push(`two live sessions of ${s?.key ?? d}`);
       seen.add(d);
-      if (!s) problems.push(`live without a record: ${d.slice(0, 12)} of ${subject}`);
+      if (!s) problems.push(`${held === 't' ? 'held' : 'live'} without a record: ${d.slice(0, 12)} of ${subject}`);
       else if (s.subject !== subject) problems.push(`${s.key}: subject ${subject}, not ${s.subject}`);
       else if (Math.abs(s.at - Number(at)) > s.within) problems.push(`${s.key}: expires ${Number(at) - s.at} ms off`);
       else if (held === 't') problems.push(`${s.key}: held`);

@@ -152,6 +152,16 @@ env_digest(uint8_t out[SG_DIGEST_BYTES], int number)
     memcpy(out, &number, sizeof number);
 }
 
+struct sg_ref_row
+env_ref(int number, int bucket, const char *subject, bool reuses_ids)
+{
+    struct sg_ref_row row = {
+        .realm = REALM, .bucket = bucket, .subject = subject, .reuses_ids = reuses_ids};
+
+    env_digest(row.digest, number);
+    return row;
+}
+
 struct sg_session_row
 env_session(int number, int bucket)
 {

@@ -50,6 +50,8 @@ int env_wait(struct store_env *env, struct env_call *call);
 void env_sid(uint8_t out[SG_SID_BYTES], int number);
 void env_digest(uint8_t out[SG_DIGEST_BYTES], int number);
 
+/* The sight of the token of that number. */
+struct sg_ref_row env_ref(int number, int bucket, const char *subject, bool reuses_ids);
 /* A session of subject "u<number>", sid and store digest of that number, in the bucket. */
 struct sg_session_row env_session(int number, int bucket);
 /* Its end: session and ref, no mirror. */

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* What a configuration comes to. Its mistakes are in tests/system/errors.test.mjs, with the whole
+ * error text. */
+#include "config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* cmocka.h wants those above first */
+#include <cmocka.h>
+
+static char dir[64];
+
+static void
+put(const char *name, const char *text, mode_t mode)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    unlink(path);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static int
+load(const char *segue, const char *realm, struct sg_config **out, struct sg_err *err)
+{
+    char text[4096], path[128];
+
+    snprintf(text, sizeof text,
+             "segue:\n  control: postgresql://c\n  shards: [postgresql://a, postgresql://b]\n"
+             "  keyring: ring\n%s"
+             "realms:\n  main:\n    issuer: https://login.example\n    audiences: [https://app]\n"
+             "    legacy:\n      url: redis://r\n      codec: express-session\n      cookie: sid\n"
+             "      secrets_file: secrets\n"
+             "    identity: {url: 'postgresql://u', lookup: L, changes: C}\n"
+             "    clients:\n      - id: web\n%s",
+             segue, realm);
+    put("segue.yaml", text, 0600);
+    snprintf(path, sizeof path, "%s/segue.yaml", dir);
+    return sg_config_load(path, out, err);
+}
+
+static int
+make_dir(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/sg-config-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    put("secrets", "first\n\nsecond\r\n", 0600);
+    return 0;
+}
+
+static int
+remove_dir(void **state)
+{
+    static const char *const names[] = {"secrets", "segue.yaml", "open", "empty"};
+    char path[128];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    return rmdir(dir);
+}
+
+static void
+what_is_not_said_has_the_documented_default(void **state)
+{
+    const struct sg_realm_config *r;
+    struct sg_config *c;
+    char ring[128];
+
+    (void)state;
+    assert_int_equal(load("", "", &c, NULL), 0);
+    assert_string_equal(c->listen, "127.0.0.1:8080");
+    assert_int_equal(c->loops, 1);
+    assert_int_equal(c->connections, 2);
+    assert_int_equal(c->n_shards, 2);
+    assert_int_equal(c->feed_stale_after_ms, 2000);
+    assert_int_equal(c->when_stale, SG_STALE_INTROSPECT);
+    snprintf(ring, sizeof ring, "%s/ring", dir);
+    assert_string_equal(c->keyring, ring);
+    r = sg_config_realm(c, "main");
+    assert_non_null(r);
+    assert_ptr_equal(sg_config_realm(c, NULL), r);
+    assert_ptr_equal(sg_config_realm(c, ""), r);
+    assert_null(sg_config_realm(c, "other"));
+    assert_string_equal(r->legacy.store, "redis");
+    assert_string_equal(r->legacy.key_prefix, "sess:");
+    assert_string_equal(r->legacy.subject_path, "passport.user");
+    assert_true(r->legacy.cookie_secure);
+    assert_int_equal(r->legacy.default_idle_ms, 86400000);
+    assert_int_equal(r->legacy.absence_hold_ms, 600000);
+    assert_int_equal(r->identity.when_down, SG_DOWN_REFUSE);
+    assert_string_equal(r->token.alg, "ES256");
+    assert_string_equal(r->token.cookie, "segue_jwt");
+    assert_int_equal(r->token.lifetime_ms, 300000);
+    assert_int_equal(r->token.leeway_ms, 30000);
+    assert_int_equal(r->refresh_grace_ms, 30000);
+    assert_int_equal(r->refresh_lifetime_ms, INT64_C(30) * 86400000);
+    assert_int_equal(r->session_absolute_ms, INT64_C(30) * 86400000);
+    assert_null(r->origins[0]);
+    assert_null(r->clients[0].secret);
+    sg_config_free(c);
+}
+
+static void
+secrets_are_lines_without_their_ends_and_private(void **state)
+{
+    const struct sg_realm_config *r;
+    struct sg_config *c;
+    struct sg_err err;
+
+    (void)state;
+    assert_int_equal(load("", "", &c, NULL), 0);
+    r = sg_config_realm(c, "main");
+    assert_string_equal(r->legacy.secrets[0], "first");
+    assert_string_equal(r->legacy.secrets[1], "second");
+    assert_null(r->legacy.secrets[2]);
+    sg_config_free(c);
+    put("open", "hidden\n", 0640);
+    assert_int_equal(load("", "      - {id: b, secret_file: open}\n", &c, &err), -1);
+    assert_non_null(strstr(err.text, "chmod 600"));
+    assert_null(strstr(err.text, "hidden"));
+    put("empty", "\n\n", 0600);
+    assert_int_equal(load("", "      - {id: b, secret_file: empty}\n", &c, &err), -1);
+    put("empty", "one\ntwo\n", 0600);
+    assert_int_equal(load("", "      - {id: b, secret_file: empty}\n", &c, &err), -1);
+    assert_null(strstr(err.text, "two\n"));
+}
+
+static void
+the_scale_shortens_lifetimes_and_never_lags_or_timeouts(void **state)
+{
+    const struct sg_realm_config *r;
+    struct sg_config *c;
+
+    (void)state;
+    assert_int_equal(load("  time_scale: 0.01\n  feed: {stale_after: 3s}\n",
+                          "    token: {lifetime: 10m}\n", &c, NULL),
+                     0);
+    r = sg_config_realm(c, "main");
+    assert_int_equal(r->token.lifetime_ms, 6000);
+    assert_int_equal(r->token.leeway_ms, 300);
+    assert_int_equal(r->refresh_grace_ms, 300);
+    assert_int_equal(r->legacy.absence_hold_ms, 6000);
+    assert_int_equal(r->legacy.default_idle_ms, 86400000); /* the app's, not ours */
+    assert_int_equal(c->feed_stale_after_ms, 3000);
+    sg_config_free(c);
+}
+
+static void
+a_url_may_come_from_the_environment(void **state)
+{
+    struct sg_config *c;
+
+    (void)state;
+    assert_int_equal(setenv("SEGUE_TEST_URL", "postgresql://from-env", 1), 0);
+    assert_int_equal(load("",
+                          "  second:\n    issuer: https://x\n    audiences: [a]\n"
+                          "    legacy: {url: '${SEGUE_TEST_URL}', codec: e, cookie: c, "
+                          "secrets_file: secrets}\n"
+                          "    identity: {url: '${SEGUE_TEST_URL}', lookup: L, changes: C}\n"
+                          "    clients: [{id: web}]\n",
+                          &c, NULL),
+                     0);
+    assert_string_equal(sg_config_realm(c, "second")->identity.url, "postgresql://from-env");
+    sg_config_free(c);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_said_has_the_documented_default),
+        cmocka_unit_test(secrets_are_lines_without_their_ends_and_private),
+        cmocka_unit_test(the_scale_shortens_lifetimes_and_never_lags_or_timeouts),
+        cmocka_unit_test(a_url_may_come_from_the_environment),
+    };
+
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
