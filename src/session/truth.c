@@ -17,6 +17,22 @@ submit(struct truth *t, void (*done)(struct sg_legacy_request *))
     t->realm->legacy->type->submit(t->realm->legacy, &t->request);
 }
 
+/* Somebody follows the store: continuity is only as good as the last heartbeat that came back. A
+ * capture that was killed could not write that it is gone. */
+static bool
+is_followed(const struct sg_realm *r)
+{
+    const struct sg_engine *e = r->engine;
+    uint64_t now = sg_mono_ns(e->clock), newest = 0;
+    int i;
+
+    for (i = 0; i < e->options.config->n_shards; i++)
+        if (r->beat_seen_ns[i] > newest)
+            newest = r->beat_seen_ns[i];
+    return newest != 0 &&
+           (int64_t)((now - newest) / SG_NS_PER_MS) <= e->options.config->feed_stale_after_ms;
+}
+
 /* The counters as they are now, after the absence was seen: had anything been evicted or flushed
  * before, it shows. */
 static void
@@ -24,7 +40,8 @@ proved(struct sg_legacy_request *request)
 {
     struct truth *t = sg_container_of(request, struct truth, request);
     const struct continuity *c = &t->realm->continuity;
-    bool holds = request->rc == 0 && c->proven && strcmp(request->proof.run_id, c->run_id) == 0 &&
+    bool holds = request->rc == 0 && c->proven && is_followed(t->realm) &&
+                 strcmp(request->proof.run_id, c->run_id) == 0 &&
                  strcmp(request->proof.sentinel, c->sentinel) == 0 &&
                  request->evicted_keys == c->evicted && request->flushes == c->flushes;
 
