@@ -659,19 +659,24 @@ renewal_truth(struct truth *t)
         else
             end_absent(g);
         break;
+    case TRUTH_DOWN:
+        /* PostgreSQL's copy answers for a session that holds a JWT already (rule 8), bounded by the
+         * same hold: a logout there may not be seen here. */
+        if (g->lapsed) {
+            unavailable(g, &t->err);
+            break;
+        }
+        /* fall through */
     case TRUTH_UNDECODABLE:
     case TRUTH_UNPROVEN:
+        if (g->read.held) {
+            g->hold.held_for_ms = g->read.held_for_ms;
+            held(g, 0, NULL);
+            break;
+        }
         g->hold = (struct sg_hold_row){.realm = g->realm->config->name, .bucket = g->bucket};
         memcpy(g->hold.sid, g->sid, sizeof g->hold.sid);
         sg_store_hold_sessions(g->realm->engine->store, &g->hold, 1, deadline(g), held, g);
-        break;
-    case TRUTH_DOWN:
-        /* PostgreSQL's copy answers for a session that holds a JWT already (rule 8), bounded by the
-         * same hold. */
-        if (g->lapsed || g->read.held_for_ms > g->realm->config->legacy.absence_hold_ms)
-            unavailable(g, &t->err);
-        else
-            step_identity(g);
         break;
     }
 }
