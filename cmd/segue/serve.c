@@ -27,7 +27,6 @@ struct worker {
     const char *listen, *instance;
     int index;
     pthread_t thread;
-    bool started; /* the thread runs */
     uv_loop_t loop;
     uv_async_t stop;
     struct sg_engine *engine;
@@ -164,16 +163,19 @@ serve(const struct cli_usage *usage, const struct sg_config *config, const struc
     }
     if (rc != 0)
         return cli_fail(usage, &err); /* nothing was served yet: the kernel closes what is open */
-    for (i = 0; i < n; i++)
-        workers[i].started = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0;
+    for (i = 0; i < n; i++) {
+        if (pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) != 0) {
+            sg_fail(&err, SG_E_INTERNAL, "serve", "cannot start a thread for loop %d", i);
+            return cli_fail(usage, &err);
+        }
+    }
     snprintf(where, sizeof where, "%d", sg_server_port(workers[0].server));
     sg_log(SG_INFO, "serving", "instance", instance, "listen", listen, "port", where, NULL);
     sg_log(SG_INFO, "stopping", "signal", strsignal(wait_for_signal(&set)), NULL);
     for (i = 0; i < n; i++)
         uv_async_send(&workers[i].stop);
     for (i = 0; i < n; i++)
-        if (workers[i].started)
-            pthread_join(workers[i].thread, NULL);
+        pthread_join(workers[i].thread, NULL);
     sg_log(SG_INFO, "stopped", "instance", instance, NULL);
     return 0;
 }

@@ -88,12 +88,12 @@ test('two logins of one subject are two sessions, and one logout ends one', asyn
 describe('a logout in the app', () => {
   for (const point of POINTS.slice(0, 4))
     test(`wins when it comes at ${point}`, async () => {
-      const slow = await w.serve('slow', { faults: `${point}=delay:250` });
+      const slow = await w.serve('slow', { faults: `${point}=delay:1000` });
       try {
         const s = await login();
         const answer = slow.exchange(s);
-        if (point !== 'exchange.after_read') await until('the exchange to get there', async () => (await w.total(`SELECT count(*) FROM segue.token_ref WHERE subject = '${s.subject}'`)) === 1, 2000, 5);
-        else await sleep(80);
+        if (point !== 'exchange.after_read') await until('the exchange to get there', async () => (await w.total(`SELECT count(*) FROM segue.token_ref WHERE subject = '${s.subject}'`)) === 1, 900, 5);
+        else await sleep(300);
         await w.redisOf('main').del(s.key);
         const r = await answer;
         assert.equal(r.status, 400, r.body);
