@@ -197,7 +197,15 @@ class World {
     });
     instance.http = client(instance.port, { saw: (a) => this.saw(a) });
     if (ready) await until(`serve ${name} to be ready`, async () => (await instance.request('GET', '/readyz')).status === 200);
+    if (ready) await this.#knowsBeats([instance], [...this.beating]);
     return instance;
+  }
+
+  /** Until the instances know that somebody watches the realms' legacy stores: before that no absence proves anything to them. */
+  async #knowsBeats(instances, realms) {
+    for (const i of instances)
+      for (const realm of realms)
+        await until(`${i.name} to know a beat of ${realm}`, async () => (await i.metric(`segue_heartbeat_age_seconds{realm="${realm}"}`)) < 1, 10_000);
   }
 
   /** Keeps what an answer holds that must not show anywhere. */
@@ -276,8 +284,7 @@ class World {
     await this.policy(realm); // both are read together
     if (!beats || this.beating.has(realm)) return;
     this.startBeats([realm]);
-    await Promise.all(this.instances.filter((i) => i.alive()).map((instance) =>
-      until(`${instance.name} to know a beat of ${realm}`, async () => (await instance.metric(`segue_heartbeat_age_seconds{realm="${realm}"}`)) < 1, 10_000)));
+    await this.#knowsBeats(this.instances.filter((i) => i.alive()), [realm]);
   }
 
   /** A heartbeat for the realms on every shard, as the capture brings it. */
