@@ -79,6 +79,8 @@ test('two logins of one subject are two sessions, and one logout ends one', asyn
   const two = await w.session(one.subject);
   const [first, second] = [await a.exchange(one), await b.exchange(two)];
   assert.notEqual(sidOf(first), sidOf(second));
+  // Known to both from now on: what they answer later comes of the feed alone.
+  for (const i of [a, b]) for (const r of [first, second]) assert.equal((await i.verify({ bearer: r.json().access_token })).status, 200);
   assert.equal((await a.revoke(one.signed)).status, 200);
   await until('the first to be refused everywhere', async () => (await b.verify({ bearer: first.json().access_token })).status === 401, 1000, 5);
   assert.equal((await b.verify({ bearer: second.json().access_token })).status, 200);
