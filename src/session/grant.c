@@ -209,7 +209,7 @@ step_reread(struct grant *g)
 {
     sg_fault("exchange.before_reread");
     truth_clear(&g->truth);
-    truth_read(&g->truth, g->realm, g->key, reread);
+    truth_read(&g->truth, g->realm, g->key, g->legacy_wait_ms, reread);
 }
 
 static void
@@ -552,6 +552,10 @@ step_identity(struct grant *g)
 {
     const struct sg_identity *cached = identity_find(g->realm, g->subject);
 
+    if (g->want == WANT_JUDGE) {
+        finish(g, GRANT_NO_TOKEN, "live");
+        return;
+    }
     /* A token's roles are read when it is minted; answering a request may use what was read a
      * second ago. */
     if (cached != NULL && (g->light || g->want == WANT_CHECK)) {
@@ -608,7 +612,7 @@ grant_from_legacy(struct grant *g, const char *key)
     memcpy(g->digest, digest.b, sizeof g->digest);
     snprintf(g->key, sizeof g->key, "%s", key);
     g->realm->engine->open_ops++;
-    truth_read(&g->truth, g->realm, key, legacy_read);
+    truth_read(&g->truth, g->realm, key, g->legacy_wait_ms, legacy_read);
 }
 
 /* ---- the renewal: steps 1 and 2 start from the session's own row ---- */
@@ -724,10 +728,11 @@ session_read(void *ctx, int rc, const struct sg_err *err)
             return;
         }
         snprintf(g->key, sizeof g->key, "%s", key.ptr);
+        handle_put(g->realm, g->sid, g->key);
         sg_buf_wipe(&key);
     }
     if (g->key[0] != '\0' && rules(g)->legacy_is_truth)
-        truth_read(&g->truth, g->realm, g->key, renewal_truth);
+        truth_read(&g->truth, g->realm, g->key, g->legacy_wait_ms, renewal_truth);
     else
         step_identity(g);
 }

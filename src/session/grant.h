@@ -18,6 +18,7 @@ enum grant_outcome {
 };
 
 enum grant_want {
+    WANT_JUDGE,  /* only whether the session's row and its legacy record let it live; no identity */
     WANT_CHECK,  /* only whether the session is good */
     WANT_JWT,    /* a JWT if policy allows or the session holds one already */
     WANT_TOKENS, /* a JWT and a refresh token */
@@ -27,6 +28,7 @@ struct grant {
     /* in */
     struct sg_realm *realm;
     enum grant_want want;
+    int64_t legacy_wait_ms; /* for an answer of the legacy store */
     bool light; /* a legacy session whose row was written a moment ago: while the record names the
                    subject given, only it and the identity are read, and the sid given stands */
     const char *client_id, *audience; /* must live until done */

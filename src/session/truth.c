@@ -12,7 +12,7 @@ finish(struct truth *t, enum presence presence)
 static void
 submit(struct truth *t, void (*done)(struct sg_legacy_request *))
 {
-    t->request.deadline_ns = engine_deadline(t->realm->engine, OP_TIMEOUT_MS);
+    t->request.deadline_ns = engine_deadline(t->realm->engine, t->wait_ms);
     t->request.done = done;
     t->realm->legacy->type->submit(t->realm->legacy, &t->request);
 }
@@ -92,12 +92,13 @@ answered(struct sg_legacy_request *request)
 }
 
 void
-truth_read(struct truth *t, struct sg_realm *realm, const char *key,
+truth_read(struct truth *t, struct sg_realm *realm, const char *key, int64_t wait_ms,
            void (*done)(struct truth *truth))
 {
     memset(t, 0, sizeof *t);
     t->realm = realm;
     t->done = done;
+    t->wait_ms = wait_ms;
     t->request.op = SG_LEGACY_READ;
     snprintf(t->request.key, sizeof t->request.key, "%s", key);
     realm->engine->open_ops++;

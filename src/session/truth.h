@@ -18,6 +18,7 @@ enum presence {
 struct truth {
     struct sg_realm *realm;
     struct sg_legacy_request request;
+    int64_t wait_ms; /* for each of at most two questions */
     void (*done)(struct truth *truth);
     /* out; value is owned by the truth until truth_clear */
     enum presence presence;
@@ -28,7 +29,7 @@ struct truth {
 };
 
 /* key: canonical store key. done is called once, later. The truth must not move until then. */
-void truth_read(struct truth *t, struct sg_realm *realm, const char *key,
+void truth_read(struct truth *t, struct sg_realm *realm, const char *key, int64_t wait_ms,
                 void (*done)(struct truth *truth));
 void truth_clear(struct truth *t);
 

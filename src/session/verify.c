@@ -9,6 +9,9 @@
 #include <stdlib.h>
 
 #define HEADER_MAX 16384
+#define INTROSPECT_MS                                                                              \
+    30 /* a good token waits no longer for the legacy store; PostgreSQL's copy answers then (rule  \
+          8) */
 
 enum jwt_state {
     JWT_NONE,
@@ -334,6 +337,10 @@ session_answered(struct grant *g)
         take_token(v, g);
         /* fall through */
     case GRANT_NO_TOKEN:
+        if (g->want == WANT_JUDGE) {
+            answer_by_jwt(v);
+            break;
+        }
         take_identity(v, g);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
@@ -371,6 +378,8 @@ ask_session(struct verify *v, enum grant_want want)
     }
     v->asked_session = true;
     g->want = want;
+    if (want == WANT_JUDGE)
+        g->legacy_wait_ms = INTROSPECT_MS;
     g->epoch_shown = (int)v->claims.sv;
     g->client_id = v->in.client_id;
     g->audience = v->in.audience;
@@ -426,7 +435,10 @@ use_jwt(struct verify *v)
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
-            ask_session(v, WANT_CHECK);
+            if (feed_is_answered(v->realm, (int)v->claims.bkt))
+                ask_session(v, WANT_JUDGE);
+            else
+                refuse(v, 503, "the session's shard does not answer", false);
             return;
         }
     }
