@@ -177,10 +177,11 @@ class World {
   // ---- instances ----
 
   /**
-   * Starts `segue serve`; resolves once /readyz says 200 (once it listens, with ready: false). faults: text for SEGUE_FAULTS.
+   * Starts `segue serve`; resolves once /readyz says 200 (once it listens, with ready: false; once absences
+   * can be proven to it, with watched). faults: text for SEGUE_FAULTS.
    * The instance has request, verify, exchange, refresh, revoke, token, kill, stop, log().
    */
-  async serve(name = 'a', { faults = '', ready = true, args = [], config = this.file } = {}) {
+  async serve(name = 'a', { faults = '', ready = true, watched = false, args = [], config = this.file } = {}) {
     const file = path.join(this.dir, 'logs', `serve-${name}-${++this.counted}.log`);
     const fd = openSync(file, 'a');
     const child = spawn(segue, ['serve', '--config', config, '--instance', name, '--listen', '127.0.0.1:0', ...args], {
@@ -197,7 +198,7 @@ class World {
     });
     instance.http = client(instance.port, { saw: (a) => this.saw(a) });
     if (ready) await until(`serve ${name} to be ready`, async () => (await instance.request('GET', '/readyz')).status === 200);
-    if (ready) await this.#knowsBeats([instance], [...this.beating]);
+    if (watched) await this.#knowsBeats([instance], [...this.beating]);
     return instance;
   }
 

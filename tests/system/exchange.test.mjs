@@ -79,6 +79,8 @@ test('two logins of one subject are two sessions, and one logout ends one', asyn
   const two = await w.session(one.subject);
   const [first, second] = [await a.exchange(one), await b.exchange(two)];
   assert.notEqual(sidOf(first), sidOf(second));
+  // Known to both from now on: what they answer later comes of the feed alone.
+  for (const i of [a, b]) for (const r of [first, second]) assert.equal((await i.verify({ bearer: r.json().access_token })).status, 200);
   assert.equal((await a.revoke(one.signed)).status, 200);
   await until('the first to be refused everywhere', async () => (await b.verify({ bearer: first.json().access_token })).status === 401, 1000, 5);
   assert.equal((await b.verify({ bearer: second.json().access_token })).status, 200);
@@ -88,7 +90,7 @@ test('two logins of one subject are two sessions, and one logout ends one', asyn
 describe('a logout in the app', () => {
   for (const point of POINTS.slice(0, 4))
     test(`wins when it comes at ${point}`, async () => {
-      const slow = await w.serve('slow', { faults: `${point}=delay:1000` });
+      const slow = await w.serve('slow', { faults: `${point}=delay:1000`, watched: true });
       try {
         const s = await login();
         const answer = slow.exchange(s);
@@ -119,7 +121,7 @@ test('a logout through Segue at any moment of an exchange wins', async (t) => {
 /** Exchanges on two slowed instances and a logout, at random times to each other; a few at once. */
 async function races(logout) {
   const faults = POINTS.map((p) => `${p}=delay:2`).join(',');
-  const slow = await Promise.all(['c', 'd'].map((n) => w.serve(n, { faults })));
+  const slow = await Promise.all(['c', 'd'].map((n) => w.serve(n, { faults, watched: true })));
   let late = 0;
   try {
     const race = async () => {
