@@ -111,10 +111,32 @@ export class Actors {
       const roles = ['reader', `r${Date.now() % 1_000_000}`];
       await this.users.setRoles(account.id, roles);
       const began = performance.now();
-      const lags = await lagAtEach(this.world, bearer(jwt), (answer) => answer.roles === String(roles), began);
+      const lags = await lagAtEach(this.world, bearer(jwt), (answer) => answer.roles === String(roles) && answer.jwtRoles === answer.roles, began);
       await this.#logOut(http, token);
       return lags;
     });
+  }
+
+  /**
+   * A role change, and only then the first request at each instance with a JWT minted before: header and JWT for the app must
+   * both say the new roles. {asked, wrong: [details]}
+   */
+  async roleAtFirstSight({ n }) {
+    const result = { asked: 0, wrong: [] };
+    await this.#inBatches(n, async (http, account) => {
+      const token = await this.#logIn(http, account);
+      const { access_token: jwt } = this.#keep((await exchange(http, token)).json());
+      const roles = ['reader', `f${Date.now() % 1_000_000}`];
+      await this.users.setRoles(account.id, roles);
+      await sleep(SETTLE_MS);
+      for (const base of this.world.instances) {
+        const { status, roles: header, jwtRoles } = await verify(base, this.world.realm, bearer(jwt));
+        result.asked++;
+        if (header !== String(roles) || jwtRoles !== header) result.wrong.push({ user: account.id, status, header, jwtRoles, expected: String(roles) });
+      }
+      await this.#logOut(http, token);
+    });
+    return result;
   }
 
   /** A ban: the account's JWT must be refused at each instance. The account is let in again afterwards. */

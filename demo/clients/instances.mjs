@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Asking each Segue instance directly, without nginx between: what does this one know?
 import { request } from 'node:http';
+import { claims } from './tokens.mjs';
 
-/** GET /verify at one instance with a credential: {status, subject, roles, policy}. */
+/** GET /verify at one instance with a credential: {status, subject, roles, jwtRoles (what the app is told), policy, …}. */
 export function verify(base, realm, headers) {
   const url = new URL('/verify', base);
   return new Promise((done, failed) => {
@@ -13,6 +14,7 @@ export function verify(base, realm, headers) {
           status: res.statusCode,
           subject: res.headers['x-segue-subject'] ?? '',
           roles: res.headers['x-segue-roles'] ?? '',
+          jwtRoles: res.headers['x-segue-jwt'] ? String(claims(res.headers['x-segue-jwt']).roles) : '',
           policy: Number(res.headers['x-segue-policy'] ?? 0),
           phase: res.headers['x-segue-phase'] ?? '',
           setCookie: res.headers['set-cookie'],

@@ -18,7 +18,7 @@ export class Walk {
     this.faults = new Faults(stage);
     this.phases = [];
     this.checks = {};
-    this.parts = { race: [], exchangeTogether: [], refreshTwice: [], revocationLag: [], roleLag: [], banLag: [], forge: [] };
+    this.parts = { race: [], exchangeTogether: [], refreshTwice: [], revocationLag: [], roleLag: [], roleAtFirstSight: [], banLag: [], forge: [] };
     this.facts = {};
   }
 
@@ -105,6 +105,7 @@ export class Walk {
     await this.#act('race', this.options.races);
     await this.#act('revocationLag', this.options.probes);
     await this.#act('roleLag', this.options.probes);
+    await this.#act('roleAtFirstSight', this.options.probes);
     await this.#act('banLag');
     await this.#act('forge');
     await until('every API client to hold only JWTs', async () => !(await this.#holds())['session id'], { forMs: 15_000, everyMs: 200 })

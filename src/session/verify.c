@@ -286,10 +286,9 @@ ask_legacy(struct verify *v)
 
 /* ---- the JWT side ---- */
 
-/* Who is known to have other roles than the token says gets a token that says so, here and now: no
- * I/O is needed. */
+/* Upstream gets a token that says what v->roles and v->permissions are now: no I/O is needed. */
 static void
-refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
+mint_upstream(struct verify *v, int64_t source_version)
 {
     char client[65], binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
@@ -299,21 +298,27 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
                              .binding = binding,
                              .bucket = (int)v->claims.bkt,
                              .epoch = (int)v->claims.sv,
-                             .source_version = now->source_version,
+                             .source_version = source_version,
                              .roles = &v->roles,
                              .permissions = &v->permissions};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
-    if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) != 0 ||
-        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) != 0)
-        return;
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
         v->has_fresh = true;
         v->realm->counters.minted_upstream++;
     }
+}
+
+/* Who is known to have other roles than the token says gets a token that says so, here and now. */
+static void
+refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
+{
+    if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
+        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
+        mint_upstream(v, now->source_version);
 }
 
 static void
@@ -342,6 +347,9 @@ session_answered(struct grant *g)
             break;
         }
         take_identity(v, g);
+        /* The token it showed may say older roles than the headers are about to. */
+        if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
+            mint_upstream(v, g->identity.version);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
         answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
