@@ -113,7 +113,7 @@ starts_with(const struct sg_model_path *path, const struct sg_model_path *begin)
 {
     int i;
 
-    if (path->n < begin->n || path->is_key || begin->is_key)
+    if (path->n < begin->n)
         return false;
     for (i = 0; i < begin->n; i++)
         if (!sg_slice_eq(path->names[i], begin->names[i]))
@@ -147,8 +147,10 @@ check_paths(const struct sg_mapping *m, int table, const struct sg_model_places 
         }
     for (i = 0; i < n; i++)
         for (k = 0; k < n; k++)
-            if (i != k && (starts_with(all[i].path, all[k].path) ||
-                           (i > k && all[i].path->is_key && all[k].path->is_key)))
+            if (all[i].path->is_key || all[k].path->is_key
+                    ? i > k && all[i].path->is_key && all[k].path->is_key
+                    : i != k && starts_with(all[i].path, all[k].path) &&
+                          (i > k || all[i].path->n > all[k].path->n))
                 return sg_yaml_fail(all[i].at, err, "what %s is made of has a place in %s already",
                                     all[i].name, all[k].name);
     return 0;

@@ -108,7 +108,10 @@ read_path(struct loader *l, struct sg_yaml_node *map, struct sg_model_path *out)
                             "'%.60s': did you mean $key? A field of that name is written \\%.60s",
                             text, text);
     for (p = text; *p != '\0'; p++)
-        n += *p == '.' && (p == text || p[-1] != '\\');
+        if (*p == '\\' && p[1] != '\0')
+            p++;
+        else
+            n += *p == '.';
     names = keep(l, (size_t)(n + 1) * sizeof *names);
     to = keep(l, strlen(text) + 1);
     if (names == NULL || to == NULL)
