@@ -52,7 +52,7 @@ put(struct sg_distinct *d, uint64_t hash, uint32_t times)
 static bool
 rebuild(struct sg_distinct *d, uint32_t cap, uint8_t level)
 {
-    struct sg_distinct fresh = {.cap = cap, .level = level};
+    struct sg_distinct fresh = {.cap = cap, .level = level, .total = d->total};
     uint32_t i;
 
     fresh.hashes = calloc(cap, sizeof *fresh.hashes);
@@ -73,6 +73,7 @@ rebuild(struct sg_distinct *d, uint32_t cap, uint8_t level)
 void
 sg_distinct_add(struct sg_distinct *d, uint64_t hash, uint32_t times)
 {
+    d->total += times;
     if (d->failed || !watched(hash, d->level))
         return;
     if (d->cap == 0 && !rebuild(d, FIRST_CAP, 0))
@@ -89,6 +90,8 @@ sg_distinct_merge(struct sg_distinct *into, const struct sg_distinct *from)
 {
     uint32_t i;
 
+    uint64_t total = into->total + from->total;
+
     into->failed = into->failed || from->failed;
     if (from->level > into->level && into->cap > 0)
         rebuild(into, into->cap, from->level);
@@ -97,6 +100,7 @@ sg_distinct_merge(struct sg_distinct *into, const struct sg_distinct *from)
     for (i = 0; i < from->cap; i++)
         if (from->hashes[i] != 0)
             sg_distinct_add(into, from->hashes[i], from->counts[i]);
+    into->total = total;
 }
 
 void
@@ -110,7 +114,9 @@ sg_distinct_free(struct sg_distinct *d)
 uint64_t
 sg_distinct_estimate(const struct sg_distinct *d)
 {
-    return (uint64_t)d->n << d->level;
+    uint64_t n = (uint64_t)d->n << d->level;
+
+    return d->level > 0 && (n > d->total || sg_distinct_repeated(d) == 0) ? d->total : n;
 }
 
 uint32_t

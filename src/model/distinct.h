@@ -16,6 +16,7 @@ struct sg_distinct {
     uint64_t *hashes; /* 0 = free */
     uint32_t *counts;
     uint32_t n, cap;
+    uint64_t total; /* values added, whether watched or not */
     uint8_t level;
     bool failed; /* memory ran out: says nothing any more */
 };
