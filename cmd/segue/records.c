@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "records.h"
 
+#include "base/buf.h"
 #include "model/extended.h"
+#include "source/source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +12,11 @@
 #include <sys/types.h>
 
 #define ARENA_BYTES (256 << 20)
+#define BATCH_BYTES (64 << 20)
+#define BATCH_RECORDS 1000
+#define TIMEOUT_MS 30000
+#define COLLECTIONS_MAX 1000
+#define PIECES_MAX 64
 #define LINE_BYTES_MAX ((size_t)SG_DOC_BYTES_MAX * 2) /* escapes make it longer */
 
 struct reader {
@@ -101,6 +108,133 @@ read_file(struct reader *rd, const char *path, struct sg_err *err)
     return rc;
 }
 
+/* ---- stores ---- */
+
+struct store_reader {
+    struct reader *reader;
+    const char *collection;
+    int64_t n;
+};
+
+/* What of a Redis key the collection's pattern leaves open: 42 of order:42:lines. */
+static struct sg_slice
+open_part(const char *pattern, struct sg_slice key)
+{
+    const char *first = strchr(pattern, '*'), *last = strrchr(pattern, '*');
+    size_t before = first != NULL ? (size_t)(first - pattern) : 0;
+    size_t behind = last != NULL ? strlen(last + 1) : 0;
+
+    if (first == NULL || key.len < before + behind)
+        return key;
+    return sg_slice(key.ptr + before, key.len - before - behind);
+}
+
+static int
+take_records(void *ctx, const struct sg_source_record *records, int n, struct sg_err *err)
+{
+    struct store_reader *s = ctx;
+    struct sg_buf size = SG_BUF_INIT(LINE_BYTES_MAX);
+    int i, rc = 0;
+
+    for (i = 0; i < n && rc == 0; i++) {
+        const struct sg_source_record *from = &records[i];
+        struct records_one r = {.key = from->key, .raw = from->raw, .redis_type = from->redis_type};
+        struct sg_err why;
+
+        if (from->doc == NULL && from->odd == NULL)
+            continue; /* gone meanwhile */
+        r.profile = (struct sg_profile_record){.doc = from->doc,
+                                               .odd = from->odd,
+                                               .bytes = from->raw.len,
+                                               .expires_ms = from->expires_ms};
+        if (from->redis_type != NULL)
+            r.profile.key = open_part(s->collection, from->key);
+        r.profile.untyped = from->redis_type != NULL && strcmp(from->redis_type, "hash") == 0;
+        sg_buf_reset(&size);
+        if (from->raw.ptr == NULL && from->doc != NULL &&
+            sg_doc_to_json(from->doc, &size, &why) == 0)
+            r.profile.bytes = size.len;
+        s->n++;
+        rc = s->reader->emit(s->reader->ctx, s->collection, &r, err);
+    }
+    sg_buf_free(&size);
+    return rc;
+}
+
+static int
+read_whole(struct store_reader *s, struct sg_source *source, struct sg_err *err)
+{
+    struct sg_source_piece *pieces = calloc(PIECES_MAX, sizeof *pieces);
+    char position[SG_SOURCE_PIECE_MAX];
+    int i, n = 0, rc;
+
+    if (pieces == NULL)
+        return sg_fail(err, SG_E_INTERNAL, s->collection, "out of memory");
+    rc = source->type->pieces(source, s->collection, pieces, PIECES_MAX, &n, err);
+    for (i = 0; i < n && rc == 0; i++) {
+        position[0] = '\0';
+        rc = source->type->read(source, s->collection, &pieces[i], position, take_records, s, err);
+    }
+    free(pieces);
+    return rc;
+}
+
+static int
+read_collection(struct reader *rd, struct sg_source *source, const char *name, struct sg_err *err)
+{
+    struct store_reader s = {.reader = rd, .collection = name};
+
+    return rd->options->sample > 0
+               ? source->type->sample(source, name, rd->options->sample, take_records, &s, err)
+               : read_whole(&s, source, err);
+}
+
+static int
+read_store(struct reader *rd, struct sg_err *err)
+{
+    const struct records_options *o = rd->options;
+    const struct sg_source_options options = {.url = o->operands[0],
+                                              .ca_file = o->ca_file,
+                                              .timeout_ms = TIMEOUT_MS,
+                                              .bytes_max = BATCH_BYTES,
+                                              .batch_records = BATCH_RECORDS};
+    struct sg_source_collection *all = calloc(COLLECTIONS_MAX, sizeof *all);
+    struct sg_source *source;
+    int i, n = 0, rc;
+
+    if (all == NULL)
+        return sg_fail(err, SG_E_INTERNAL, "analyze", "out of memory");
+    if (sg_source_open(&options, &source, err) != 0) {
+        free(all);
+        return -1;
+    }
+    if (o->n_operands > 1) {
+        for (i = 1, rc = 0; i < o->n_operands && rc == 0; i++)
+            rc = read_collection(rd, source, o->operands[i], err);
+    } else {
+        rc = source->type->collections(source, all, COLLECTIONS_MAX, &n, err);
+        for (i = 0; i < n && rc == 0; i++)
+            rc = read_collection(rd, source, all[i].name, err);
+    }
+    sg_source_close(source);
+    free(all);
+    return rc;
+}
+
+/* "redis://…", and not a path. */
+static bool
+is_url(const char *text)
+{
+    static const char *const schemes[] = {
+        "redis:", "rediss:", "unix:", "mongodb:", "mongodb+srv:", "dynamodb:", NULL};
+    int i;
+
+    for (i = 0; schemes[i] != NULL; i++)
+        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    return strstr(text, "://") != NULL; /* opening it names the schemes there are */
+}
+
 int
 records_read(const struct records_options *options, records_emit emit, void *ctx,
              struct sg_err *err)
@@ -108,6 +242,8 @@ records_read(const struct records_options *options, records_emit emit, void *ctx
     struct reader rd = {.options = options, .emit = emit, .ctx = ctx};
     int i, rc = 0;
 
+    if (is_url(options->operands[0]))
+        return read_store(&rd, err);
     if (sg_arena_new(ARENA_BYTES, &rd.arena, err) != 0)
         return -1;
     for (i = 0; i < options->n_operands && rc == 0; i++)

@@ -96,8 +96,7 @@ sg_model_path_text(const struct sg_model_path *path, struct sg_buf *out)
     size_t k;
     int i;
 
-    if (path->is_key || path->n == 0)
-        sg_buf_puts(out, path->is_key ? "$key" : ".");
+    sg_buf_puts(out, path->is_key ? "$key" : path->n == 0 ? "." : "");
     for (i = 0; i < path->n; i++) {
         if (i > 0)
             sg_buf_puts(out, ".");

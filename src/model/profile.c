@@ -597,7 +597,7 @@ sg_field_path(const struct sg_field *f, struct sg_buf *out)
     }
     if (out->len > 0)
         sg_buf_puts(out, ".");
-    sg_buf_add(out, sg_slice(f->name, f->name_len));
+    sg_buf_add(out, f->name_len > 0 ? sg_slice(f->name, f->name_len) : sg_str("\"\""));
 }
 
 bool

@@ -318,8 +318,8 @@ build_member(struct builder *b, const struct sg_field *f)
 {
     uint64_t n = sg_field_not_null(f);
 
-    if (b->depth == PATH_MAX_NAMES || n == 0 || memchr(f->name, 0, f->name_len) != NULL ||
-        !sg_utf8_valid(sg_slice(f->name, f->name_len)))
+    if (b->depth == PATH_MAX_NAMES || n == 0 || f->name_len == 0 ||
+        memchr(f->name, 0, f->name_len) != NULL || !sg_utf8_valid(sg_slice(f->name, f->name_len)))
         return;
     /* an object is passed through: it is its members that are rare or not */
     if (n * RARE < b->t->rows && b->t->rows >= SURE_ROWS && !is_only(f, SG_DOC_OBJECT))

@@ -2,6 +2,7 @@
 /* Documents become rows and read back equal, or are rejected with reason and place. */
 #include "base/buf.h"
 #include "model/convert.h"
+#include "model/ddl.h"
 #include "model/extended.h"
 
 #include <setjmp.h>
@@ -10,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 /* cmocka.h wants the four above first */
+#include "servers.h"
+
 #include <cmocka.h>
+#include <libpq-fe.h>
 
 static const char mapping_text[] =
     "mapping: 1\n"
@@ -370,6 +374,131 @@ keys_bucket_version_and_expiry_are_on_the_rows(void **state)
     sg_buf_free(&copy);
 }
 
+/* ---- on a real PostgreSQL ---- */
+
+static void
+execute(PGconn *db, const char *sql)
+{
+    PGresult *r = PQexec(db, sql);
+
+    if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_COPY_IN)
+        fail_msg("%s: %s", sql, PQerrorMessage(db));
+    PQclear(r);
+}
+
+static void
+copy_in(PGconn *db, const struct sg_mapping *m, int table, const struct sg_model_rows *rows)
+{
+    struct sg_buf out = SG_BUF_INIT(1 << 20);
+    char sql[120];
+    PGresult *r;
+    int i;
+
+    snprintf(sql, sizeof sql, "COPY app.%s FROM STDIN (FORMAT binary)", m->tables[table].name);
+    execute(db, sql);
+    sg_model_copy_header(&out);
+    for (i = 0; i < rows->n; i++)
+        if (rows->rows[i].table == table)
+            sg_model_copy_row(&rows->rows[i], &out);
+    sg_model_copy_trailer(&out);
+    assert_int_equal(PQputCopyData(db, out.ptr, (int)out.len), 1);
+    assert_int_equal(PQputCopyEnd(db, NULL), 1);
+    r = PQgetResult(db);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK)
+        fail_msg("%s: %s", sql, PQerrorMessage(db));
+    PQclear(r);
+    while ((r = PQgetResult(db)) != NULL)
+        PQclear(r);
+    sg_buf_free(&out);
+}
+
+/* All rows of all tables, in binary, as one record's. */
+static int
+read_rows(struct world *w, PGconn *db, struct sg_model_row *rows, int cap, PGresult **results)
+{
+    char sql[120];
+    int t, i, k, n = 0;
+
+    for (t = 0; t < w->m->n_tables; t++) {
+        snprintf(sql, sizeof sql, "SELECT * FROM app.%s", w->m->tables[t].name);
+        results[t] = PQexecParams(db, sql, 0, NULL, NULL, NULL, NULL, 1);
+        assert_int_equal(PQresultStatus(results[t]), PGRES_TUPLES_OK);
+        for (i = 0; i < PQntuples(results[t]); i++, n++) {
+            assert_true(n < cap);
+            rows[n] = (struct sg_model_row){.table = t, .n = PQnfields(results[t])};
+            rows[n].values = sg_arena_alloc(w->arena, (size_t)rows[n].n * sizeof(struct sg_slice));
+            for (k = 0; k < rows[n].n; k++)
+                rows[n].values[k] = PQgetisnull(results[t], i, k)
+                                        ? sg_slice(NULL, 0)
+                                        : sg_slice(PQgetvalue(results[t], i, k),
+                                                   (size_t)PQgetlength(results[t], i, k));
+        }
+    }
+    return n;
+}
+
+static void
+postgresql_takes_the_rows_and_gives_the_document_back(void **state)
+{
+    static const char *const documents[] = {
+        "{\"id\":1,\"roles\":[]}",
+        "{\"id\":-9223372036854775808,\"small\":-32768,\"int\":2147483647,\"yes\":true,"
+        "\"real\":-0.1,\"num\":12345678901234567890.123456789,\"name\":\"\\u00e4\\ud83d\\ude00\","
+        "\"short\":\"\\u00e4\\u00f6\\u00fc\",\"kind\":\"b\",\"roles\":[\"x\",null,\"\"],"
+        "\"uid\":\"0f7c6b1e-0000-4000-8000-000000000001\","
+        "\"oid\":{\"$oid\":\"6b02f404849f9c9a9cd84e36\"},\"verified\":null,"
+        "\"parsed\":\"-1.50\",\"pint\":\"-7\",\"pbool\":\"false\"}",
+        "{\"id\":3,\"roles\":[],\"at\":{\"$date\":{\"$numberLong\":\"9224318015999999\"}},"
+        "\"s\":1795359165.998,\"ms\":-62135596800000.25,\"iso\":\"2026-11-22T14:46:59.210Z\","
+        "\"isos\":\"0001-01-01T00:00:00Z\",\"day\":\"1999-12-31\","
+        "\"raw\":{\"$binary\":{\"base64\":\"AAEC/w==\",\"subType\":\"00\"}}}",
+        "{\"id\":4,\"roles\":[\"a\"],\"at\":{\"$date\":{\"$numberLong\":\"-210866803200000\"}},"
+        "\"any\":{\"x\":[1,2.5,1e300,\"s\",null,{\"$oid\":\"6b02f404849f9c9a9cd84e36\"}]},"
+        "\"tags\":[\"a\",null,\"\"],\"dims\":[],\"amounts\":[1.5,0,-100000,1e-20,99999999,0.00010]"
+        "}",
+        "{\"id\":5,\"num\":0.0000000001,\"lines\":[{\"sku\":\"a\",\"more\":{\"qty\":1}},{},"
+        "{\"sku\":null,\"more\":{},\"z\":[]}],\"deep\":{\"votes\":{\"u1\":1,\"\":null,\"u2\":{}},"
+        "\"other\":1},\"address\":\"once\"}",
+        NULL};
+    struct sg_buf ddl = SG_BUF_INIT(1 << 20);
+    struct world *w = *state;
+    struct test_pg pg;
+    PGconn *db;
+    int i, t, n;
+
+    test_pg_start(&pg);
+    db = PQconnectdb(pg.conninfo);
+    assert_int_equal(PQstatus(db), CONNECTION_OK);
+    execute(db, "SET client_min_messages = warning");
+    sg_mapping_ddl(w->m, SG_DDL_TABLES | SG_DDL_KEYS | SG_DDL_REFERENCES, &ddl);
+    execute(db, ddl.ptr);
+    for (i = 0; documents[i] != NULL; i++) {
+        struct sg_doc doc = parse(w, documents[i]), back;
+        PGresult *results[8];
+        struct sg_model_row rows[16];
+        struct sg_model_rows made;
+        struct sg_err err;
+
+        execute(db, "TRUNCATE app.users CASCADE");
+        if (convert(w, &doc, &made) != SG_REJECT_NONE)
+            fail_msg("%s: %s", documents[i], made.place);
+        for (t = 0; t < w->m->n_tables; t++)
+            copy_in(db, w->m, t, &made);
+        n = read_rows(w, db, rows, 16, results);
+        assert_int_equal(n, made.n);
+        if (sg_model_restore(w->m, rows, n, w->arena, &back, &err) != 0)
+            fail_msg("%s: %s: %s", documents[i], err.place, err.text);
+        if (!sg_doc_equal(&doc, &back))
+            fail_msg("%s did not come back", documents[i]);
+        for (t = 0; t < w->m->n_tables; t++)
+            PQclear(results[t]);
+        sg_arena_reset(w->arena);
+    }
+    PQfinish(db);
+    test_pg_stop(&pg);
+    sg_buf_free(&ddl);
+}
+
 int
 main(void)
 {
@@ -385,6 +514,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_full_arena_is_a_rejection, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_bucket_version_and_expiry_are_on_the_rows, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(postgresql_takes_the_rows_and_gives_the_document_back,
+                                        set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
