@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "analyze.h"
 #include "base/log.h"
+#include "model/framework.h"
+#include "records.h"
 #include "transfer.h"
 #include "transfer/analysis.h"
 
@@ -109,12 +111,25 @@ print_list(const char *title, const struct sg_analysis_list *list, uint64_t of)
 }
 
 static void
+print_members(const struct sg_analysis *a)
+{
+    int i;
+
+    print_list("not identity: needs another home before the store retires", &a->members, a->keys);
+    for (i = 0; i < a->members.n; i++) {
+        const char *kind = sg_session_member_kind(sg_str(a->members.items[i].text));
+
+        printf("  %s (%s): %s\n", a->members.items[i].text, kind, sg_session_member_home(kind));
+    }
+}
+
+static void
 print_report(const struct run *r, const struct sg_realm_config *realm)
 {
     const struct sg_analysis *a = &r->analysis;
     char alphabet[256];
 
-    sg_analysis_alphabet(a, alphabet, sizeof alphabet);
+    sg_token_ids_alphabet(&a->ids, alphabet, sizeof alphabet);
     printf("realm %s: %s in %s, keys \"%s…\"%s\n\n", realm->name, realm->legacy.codec,
            realm->legacy.store, realm->legacy.key_prefix, r->partial ? " (a sample)" : "");
     printf("  records        %9llu\n", (unsigned long long)a->keys);
@@ -128,12 +143,12 @@ print_report(const struct run *r, const struct sg_realm_config *realm)
            (unsigned long long)a->largest_bytes);
     printf("\ntokens\n  ids of %llu to %llu characters from %s\n  about %.0f bits each by their "
            "characters (an upper estimate); the cookie signs them\n",
-           (unsigned long long)a->id_shortest, (unsigned long long)a->id_longest, alphabet,
-           sg_analysis_id_bits(a));
+           (unsigned long long)a->ids.shortest, (unsigned long long)a->ids.longest, alphabet,
+           sg_token_ids_bits(&a->ids));
     print_histogram("remaining life", &a->ttl_s, "s");
     print_histogram("record size", &a->size_bytes, "bytes");
     print_list("sliding lifetime (cookie.originalMaxAge)", &a->idle_s, a->sessions + a->anonymous);
-    print_list("not identity: needs another home before the store retires", &a->members, a->keys);
+    print_members(a);
     print_list("why records do not decode", &a->reasons, a->keys);
 }
 
@@ -169,7 +184,7 @@ print_json(const struct run *r, const struct sg_realm_config *realm)
     char alphabet[256];
     json_t *json;
 
-    sg_analysis_alphabet(a, alphabet, sizeof alphabet);
+    sg_token_ids_alphabet(&a->ids, alphabet, sizeof alphabet);
     json = json_pack(
         "{s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "realm", realm->name, "sample", r->partial,
         "records", (json_int_t)a->keys, "sessions", (json_int_t)a->sessions, "subjects",
@@ -177,9 +192,9 @@ print_json(const struct run *r, const struct sg_realm_config *realm)
         (json_int_t)(a->undecodable + a->wrong_type), "without_ttl", (json_int_t)a->without_ttl,
         "bytes", (json_int_t)a->bytes, "largest_bytes", (json_int_t)a->largest_bytes);
     json_object_set_new(json, "tokens",
-                        json_pack("{s:I,s:I,s:s,s:f,s:b}", "shortest", (json_int_t)a->id_shortest,
-                                  "longest", (json_int_t)a->id_longest, "alphabet", alphabet,
-                                  "bits_estimate", sg_analysis_id_bits(a), "signed", 1));
+                        json_pack("{s:I,s:I,s:s,s:f,s:b}", "shortest", (json_int_t)a->ids.shortest,
+                                  "longest", (json_int_t)a->ids.longest, "alphabet", alphabet,
+                                  "bits_estimate", sg_token_ids_bits(&a->ids), "signed", 1));
     json_object_set_new(json, "ttl_s", histogram_json(&a->ttl_s));
     json_object_set_new(json, "size_bytes", histogram_json(&a->size_bytes));
     json_object_set_new(json, "idle", list_json(&a->idle_s));
@@ -224,7 +239,7 @@ analyze(const struct cli_usage *usage, const struct transfer_setup *setup, int64
 int
 analyze_tokens(int argc, char **argv)
 {
-    const char *path = "segue.yaml", *realm = NULL;
+    const char *path = "segue.yaml", *realm = NULL, *ca_file = NULL;
     int64_t sample = 0;
     bool as_json = false;
     const struct cli_option options[] = {
@@ -232,22 +247,37 @@ analyze_tokens(int argc, char **argv)
         {"realm", "NAME", "which realm (needed where there are several)", .text = &realm},
         {"sample", "N", "stop after about N records (default: all)", .number = &sample, .least = 1,
          .most = INT64_MAX},
+        {"ca-file", "FILE", "with SOURCE: certificates to trust its TLS by", .text = &ca_file},
         {"json", NULL, "answer in JSON", .flag = &as_json},
     };
     const struct cli_usage usage = {
         .name = "analyze tokens",
         .summary = "Say what the legacy store holds, how its tokens are made and how they expire.",
-        .details = "Reads only. Shows names and counts, never values.\n",
+        .operands = "[SOURCE [COLLECTION…]]",
+        .details =
+            "Reads only. Shows names and counts, never values. Without SOURCE the store of the\n"
+            "realm is read by its codec. SOURCE is redis:, mongodb:, dynamodb: and what\n"
+            "follows, or files with a JSON document a line; whose sessions they are is guessed.\n"
+            "`segue analyze collections` is for everything else that is stored.\n",
+        .most_operands = 100,
         .options = options,
         .n_options = sizeof options / sizeof options[0],
         .examples =
-            "segue analyze --realm main\nsegue analyze --realm main --sample 10000 --json\n",
+            "segue analyze --realm main\nsegue analyze tokens --realm main --sample 10000 --json\n"
+            "segue analyze tokens redis://127.0.0.1:6379/0 'sess:*'\n",
     };
     struct transfer_setup setup;
+    struct sg_err err;
     int n, code;
 
     if (!cli_parse(&usage, argc, argv, &n, &code))
         return code;
+    if (n > 0) {
+        const struct records_options from = {
+            .operands = argv + 1, .n_operands = n, .ca_file = ca_file, .sample = sample};
+
+        return analyze_sessions(&from, as_json, &err) == 0 ? 0 : cli_fail(&usage, &err);
+    }
     if ((code = transfer_setup(&usage, path, realm, &setup)) != 0)
         return code;
     code = analyze(&usage, &setup, sample, as_json);

@@ -112,7 +112,7 @@ read_file(struct reader *rd, const char *path, struct sg_err *err)
 
 struct store_reader {
     struct reader *reader;
-    const char *collection;
+    const char *collection, *shown;
     int64_t n;
 };
 
@@ -148,14 +148,14 @@ take_records(void *ctx, const struct sg_source_record *records, int n, struct sg
                                                .bytes = from->raw.len,
                                                .expires_ms = from->expires_ms};
         if (from->redis_type != NULL)
-            r.profile.key = open_part(s->collection, from->key);
+            r.profile.key = open_part(s->shown, from->key);
         r.profile.untyped = from->redis_type != NULL && strcmp(from->redis_type, "hash") == 0;
         sg_buf_reset(&size);
         if (from->raw.ptr == NULL && from->doc != NULL &&
             sg_doc_to_json(from->doc, &size, &why) == 0)
             r.profile.bytes = size.len;
         s->n++;
-        rc = s->reader->emit(s->reader->ctx, s->collection, &r, err);
+        rc = s->reader->emit(s->reader->ctx, s->shown, &r, err);
     }
     sg_buf_free(&size);
     return rc;
@@ -179,11 +179,50 @@ read_whole(struct store_reader *s, struct sg_source *source, struct sg_err *err)
     return rc;
 }
 
+/* A part of a key that stands for one record: an identifier, or long with digits in it. */
+static bool
+is_one_record(struct sg_slice part)
+{
+    size_t i, digits = 0;
+
+    for (i = 0; i < part.len; i++)
+        digits += part.ptr[i] >= '0' && part.ptr[i] <= '9';
+    return (part.len >= 16 && digits > 0) || sg_format_is_data(sg_format_of(part));
+}
+
+/* Where a collection is a single Redis key its name may be a token: such parts are not shown. */
+static void
+shown_name(const char *name, char out[SG_SOURCE_NAME_MAX + 1])
+{
+    size_t n = 0;
+
+    for (;;) {
+        size_t len = strcspn(name, ":");
+        bool hide = is_one_record(sg_slice(name, len));
+
+        if (n + (hide ? 1 : len) + 2 > SG_SOURCE_NAME_MAX)
+            break;
+        memcpy(out + n, hide ? "*" : name, hide ? 1 : len);
+        n += hide ? 1 : len;
+        if (name[len] == '\0')
+            break;
+        out[n++] = ':';
+        name += len + 1;
+    }
+    out[n] = '\0';
+}
+
 static int
 read_collection(struct reader *rd, struct sg_source *source, const char *name, struct sg_err *err)
 {
     struct store_reader s = {.reader = rd, .collection = name};
+    char shown[SG_SOURCE_NAME_MAX + 1];
 
+    if (strcmp(source->type->name, "redis") == 0 && strchr(name, '*') == NULL) {
+        shown_name(name, shown);
+        s.shown = shown;
+    } else
+        s.shown = name;
     return rd->options->sample > 0
                ? source->type->sample(source, name, rd->options->sample, take_records, &s, err)
                : read_whole(&s, source, err);
