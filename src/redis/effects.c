@@ -197,6 +197,22 @@ on_set(struct telling *t)
     return t->fn(t->ctx, &told, t->err);
 }
 
+/* PEXPIREAT key ms, which is what Redis 7 writes down for EXPIRE and its like; PERSIST key */
+static int
+on_expires(struct telling *t)
+{
+    const struct sg_command *c = t->c;
+    struct sg_effect_told told = {.effect = SG_EFFECT_EXPIRES, .expires_ms = -1};
+
+    if (c->n < 2 || c->args[1].ptr == NULL)
+        return 0;
+    if (!is(c->args[0], "PERSIST") && (c->n < 3 || !number_of(c->args[2], &told.expires_ms)))
+        return tell_key(t, SG_EFFECT_WRITTEN, 1);
+    told.database = *t->database;
+    told.key = c->args[1];
+    return t->fn(t->ctx, &told, t->err);
+}
+
 static int
 on_rename(struct telling *t)
 {
@@ -332,37 +348,17 @@ static const struct {
     const char *name;
     int (*tell)(struct telling *t);
 } commands[] = {
-    {"SET", on_set},
-    {"DEL", on_gone},
-    {"UNLINK", on_gone},
-    {"PING", on_nothing},
-    {"SELECT", on_select},
-    {"MULTI", on_nothing},
-    {"EXEC", on_nothing},
-    {"REPLCONF", on_replconf},
-    {"RENAME", on_rename},
-    {"RENAMENX", on_rename},
-    {"MSET", on_pairs},
-    {"MSETNX", on_pairs},
-    {"FLUSHDB", on_flush},
-    {"FLUSHALL", on_flush},
-    {"SWAPDB", on_swap},
-    {"MOVE", on_move},
-    {"COPY", on_copy},
-    {"BITOP", on_second},
-    {"XGROUP", on_second},
-    {"SMOVE", on_two},
-    {"LMOVE", on_two},
-    {"RPOPLPUSH", on_two},
-    {"SORT", on_store},
-    {"GEORADIUS", on_store},
-    {"GEORADIUSBYMEMBER", on_store},
-    {"EVAL", on_script},
-    {"EVALSHA", on_script},
-    {"PUBLISH", on_nothing},
-    {"SPUBLISH", on_nothing},
-    {"SCRIPT", on_nothing},
-    {"FUNCTION", on_nothing},
+    {"SET", on_set},           {"PEXPIREAT", on_expires}, {"PERSIST", on_expires},
+    {"DEL", on_gone},          {"UNLINK", on_gone},       {"PING", on_nothing},
+    {"SELECT", on_select},     {"MULTI", on_nothing},     {"EXEC", on_nothing},
+    {"REPLCONF", on_replconf}, {"RENAME", on_rename},     {"RENAMENX", on_rename},
+    {"MSET", on_pairs},        {"MSETNX", on_pairs},      {"FLUSHDB", on_flush},
+    {"FLUSHALL", on_flush},    {"SWAPDB", on_swap},       {"MOVE", on_move},
+    {"COPY", on_copy},         {"BITOP", on_second},      {"XGROUP", on_second},
+    {"SMOVE", on_two},         {"LMOVE", on_two},         {"RPOPLPUSH", on_two},
+    {"SORT", on_store},        {"GEORADIUS", on_store},   {"GEORADIUSBYMEMBER", on_store},
+    {"EVAL", on_script},       {"EVALSHA", on_script},    {"PUBLISH", on_nothing},
+    {"SPUBLISH", on_nothing},  {"SCRIPT", on_nothing},    {"FUNCTION", on_nothing},
 };
 
 int

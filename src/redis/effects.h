@@ -30,6 +30,7 @@ SG_MUST_USE int sg_command_read(struct sg_pull *pull, size_t arg_max, struct sg_
 
 enum sg_effect {
     SG_EFFECT_SET,     /* the key holds this string from now on, and expires_ms */
+    SG_EFFECT_EXPIRES, /* the key is as it was, but for expires_ms */
     SG_EFFECT_WRITTEN, /* the key was changed in some way: read it */
     SG_EFFECT_GONE,    /* deleted, expired or evicted: the stream does not say which */
     SG_EFFECT_RENAMED, /* the key is now called `other` */
@@ -42,7 +43,7 @@ struct sg_effect_told {
     enum sg_effect effect;
     int database;
     struct sg_slice key, other, value;
-    int64_t expires_ms; /* SET: Unix milliseconds; -1 = it does not expire */
+    int64_t expires_ms; /* SET, EXPIRES: Unix milliseconds; -1 = it does not expire */
 };
 
 /* rc 0 = go on, -1 = stop with *err. */

@@ -122,6 +122,9 @@ on_effect(void *ctx, const struct sg_effect_told *t, struct sg_err *err)
     case SG_EFFECT_SET:
         keep(t->database, t->key, "string", t->value, t->expires_ms);
         break;
+    case SG_EFFECT_EXPIRES:
+        find(t->database, t->key)->expires_ms = t->expires_ms;
+        break;
     case SG_EFFECT_WRITTEN:
         keep(t->database, t->key, "written", sg_str(""), -1);
         break;
@@ -362,6 +365,8 @@ stream_tells_what_each_command_does(void **state)
     say("SET b 2 EX 100");
     say("SET c 3");
     say("EXPIRE a 100");
+    say("SET p 1 EX 50");
+    say("PERSIST p");
     say("SET gone x PX 30");
     say("MSET d 4 e 5");
     say("UNLINK d");
@@ -377,7 +382,10 @@ stream_tells_what_each_command_does(void **state)
     say("SELECT 0");
     catch_up();
     stop();
-    assert_known("a", "written", NULL);
+    assert_known("a", "string", "1");
+    assert_true(find(0, sg_str("a"))->expires_ms > sg_wall_ms(sg_clock_system()) + 90000);
+    assert_known("p", "string", "1");
+    assert_int_equal(find(0, sg_str("p"))->expires_ms, -1);
     assert_known("b", "string", "2");
     assert_true(find(0, sg_str("b"))->expires_ms > sg_wall_ms(sg_clock_system()) + 90000);
     assert_known("gone", "", NULL);
