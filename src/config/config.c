@@ -167,13 +167,16 @@ read_legacy(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
             struct sg_err *err)
 {
     struct sg_yaml_node *m = sg_yaml_get(realm, "legacy");
+    static const char *const captures[] = {"events", "psync", NULL};
     const int64_t day = DAY;
     const bool yes = true;
+    int capture = 0;
 
     if (!sg_yaml_is_map(m))
         return sg_yaml_fail(realm, err, "realm '%.60s': expected a mapping 'legacy'", r->name);
     if (sg_yaml_string(m, "store", "redis", &r->legacy.store, err) != 0 ||
         url_of(c, m, "url", &r->legacy.url, err) != 0 ||
+        sg_yaml_word(m, "capture", captures, 0, &capture, err) != 0 ||
         sg_yaml_string(m, "codec", NULL, &r->legacy.codec, err) != 0 ||
         sg_yaml_string(m, "key_prefix", "sess:", &r->legacy.key_prefix, err) != 0 ||
         sg_yaml_string(m, "cookie", NULL, &r->legacy.cookie, err) != 0 ||
@@ -184,6 +187,7 @@ read_legacy(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
         sg_yaml_duration_ms(m, "default_idle", SECOND, 400 * DAY, &day, &r->legacy.default_idle_ms,
                             err) != 0)
         return -1;
+    r->legacy.psync = capture == 1;
     return scaled(c, m, "absence_hold", 0, 30 * DAY, 10 * MINUTE, &r->legacy.absence_hold_ms, err);
 }
 

@@ -30,6 +30,7 @@ struct sg_realm_config {
     struct {
         const char *store, *url, *codec, *key_prefix, *cookie, *cookie_domain, *subject_path;
         bool cookie_secure;
+        bool psync;                           /* followed as a replica, not by notifications */
         const char *secrets[SG_LIST_MAX + 1]; /* NULL-ended, at least one */
         int64_t default_idle_ms;
         int64_t absence_hold_ms;
