@@ -404,6 +404,10 @@ redis_open(uv_loop_t *loop, const struct sg_clock *clock,
     if (copy_names(store, options, err) != 0 ||
         sg_redis_url_parse(options->url, &store->url, err) != 0)
         goto fail;
+    if (store->url.tls) {
+        sg_fail(err, SG_E_INVALID, store->url.name, "TLS (rediss) is not supported by this store");
+        goto fail;
+    }
     store->options = (struct sg_redis_options){
         .host = store->url.host,
         .port = store->url.port,

@@ -3,11 +3,10 @@
 #define SG_LEGACY_STORE_REDIS_H
 
 #include "legacy/legacy.h"
-#include "legacy/redis_url.h"
 #include "redis/redis.h"
+#include "redis/url.h"
 
 /* Shared by the files of the "redis" store. */
-#define SG_REDIS_OWN_KEYS "segue:" /* Segue's own keys in the legacy store */
 #define SG_REDIS_REALM_MAX 64
 #define SG_REDIS_PREFIX_MAX 128
 #define SG_REDIS_KEYS_PER_BATCH                                                                    \
