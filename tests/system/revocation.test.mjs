@@ -157,13 +157,13 @@ test('a feed older than its limit has the configured answer, and not before', as
   const [accept, introspect, reject] = await Promise.all(answers.map((x) => w.serve(x, { config: config(x), watched: false })));
   const good = await login();
   const ended = await login();
+  const age = async (i) => 1000 * (await i.metric('segue_heartbeat_age_seconds{realm="main"}'));
+  const status = async (i, s) => (await i.verify({ bearer: s.access_token })).status;
+  for (const i of [accept, introspect, reject]) await until('a fresh beat', async () => (await age(i)) < STALE_MS / 2);
   // So that nothing is left to ask: each knows the session cookie to put in.
   for (const i of [accept, introspect, reject]) for (const s of [good, ended]) assert.equal((await i.verify({ bearer: s.access_token })).status, 200);
   // Ended, and the feed was not told: what only asking the row can know.
   await w.everyShard(`UPDATE segue.session SET ended_at = clock_timestamp() WHERE subject = '${ended.subject}' RETURNING 1`);
-  const age = async (i) => 1000 * (await i.metric('segue_heartbeat_age_seconds{realm="main"}'));
-  const status = async (i, s) => (await i.verify({ bearer: s.access_token })).status;
-  for (const i of [accept, introspect, reject]) await until('a fresh beat', async () => (await age(i)) < STALE_MS / 2);
 
   w.stopBeats();
   const seen = { fresh: 0, stale: 0 };
