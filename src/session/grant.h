@@ -8,7 +8,7 @@
 /* From a credential to an access token: the exchange (rule 4) when it starts at a legacy
  * credential, the renewal when it starts at a session, the
  * login when it starts at a subject. docs/flows.md has both as numbered steps;
- * the functions in grant.c carry the numbers. */
+ * the functions in grant.c, exchange.c and renewal.c carry the numbers. */
 enum grant_outcome {
     GRANT_TOKEN,       /* a JWT was minted */
     GRANT_NO_TOKEN,    /* the session is good; policy or request do not hand a JWT over */
