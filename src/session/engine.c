@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/engine_internal.h"
+#include "session/identities.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,17 @@ engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_er
 {
     if (e->options.event != NULL)
         e->options.event(e->options.ctx, bad, what, err);
+}
+
+void
+realm_identity_trouble(struct sg_realm *r, const struct sg_err *err)
+{
+    uint64_t now = sg_mono_ns(r->engine->clock);
+
+    if (r->identity_told_ns != 0 && now - r->identity_told_ns < IDENTITY_TELL_MS * SG_NS_PER_MS)
+        return;
+    r->identity_told_ns = now;
+    engine_event(r->engine, true, "the identity source is of no use for a token", err);
 }
 
 struct sg_realm *
@@ -30,16 +42,10 @@ static int
 open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_err *err)
 {
     const struct sg_legacy_store_type *store = sg_legacy_store_find(config->legacy.store);
-    const struct sg_identity_source_type *source = sg_identity_source_find(config->identity.source);
     struct sg_legacy_store_options legacy = {.url = config->legacy.url,
                                              .realm = config->name,
                                              .key_prefix = config->legacy.key_prefix,
                                              .timeout_ms = OP_TIMEOUT_MS};
-    struct sg_identity_source_options identity = {.conninfo = config->identity.url,
-                                                  .lookup_sql = config->identity.lookup,
-                                                  .changes_sql = config->identity.changes,
-                                                  .timeout_ms = OP_TIMEOUT_MS,
-                                                  .connections = 1};
     struct sg_realm *r = calloc(1, sizeof *r);
 
     if (r == NULL)
@@ -49,14 +55,10 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
     r->config = config;
     r->digest_key = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_DIGEST);
     r->codec = sg_codec_find(config->legacy.codec);
-    if (r->codec == NULL || store == NULL || source == NULL)
+    if (r->codec == NULL || store == NULL)
         return sg_fail(err, SG_E_INVALID, config->name, "there is no %s '%s'",
-                       r->codec == NULL ? "codec"
-                       : store == NULL  ? "legacy store"
-                                        : "identity source",
-                       r->codec == NULL ? config->legacy.codec
-                       : store == NULL  ? config->legacy.store
-                                        : config->identity.source);
+                       r->codec == NULL ? "codec" : "legacy store",
+                       r->codec == NULL ? config->legacy.codec : config->legacy.store);
     r->codec_config = (struct sg_codec_config){
         .secrets = config->legacy.secrets,
         .key_prefix = config->legacy.key_prefix,
@@ -71,7 +73,7 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
     if (sg_revoked_new(&r->revoked, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
         return -1;
-    return source->open(e->loop, e->clock, &identity, &r->identity, err);
+    return identities_open(e->loop, e->clock, config, e->store, &r->identity, err);
 }
 
 static void close_parts(struct sg_engine *e);

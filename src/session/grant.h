@@ -43,6 +43,7 @@ struct grant {
     char subject[SG_SUBJECT_MAX + 1];
     struct sg_identity identity;
     bool identity_known;
+    bool claims_fit; /* the required custom claims can be made of it */
     uint8_t sid[SG_SID_BYTES];
     int bucket;
     char key[SG_LEGACY_KEY_MAX + 1]; /* of the legacy store; "" = none */
@@ -50,6 +51,7 @@ struct grant {
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
     bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
+    bool asked_again; /* the source, after an answer older than what is stored */
     uint8_t digest[SG_DIGEST_BYTES];
     int generation;
     int64_t idle_ms;
