@@ -171,7 +171,7 @@ static int
 read_http(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *m,
           struct sg_err *err)
 {
-    const int64_t second = SECOND, two_seconds = 2 * SECOND, four = 4;
+    const int64_t second = SECOND, four = 4;
     const char *ca_file;
     int64_t connections;
 
@@ -182,8 +182,6 @@ read_http(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *m
           check_url(m, "changes", r->identity.changes, "{cursor}", err) != 0)) ||
         read_credentials(c, r, m, err) != 0 || read_paths(r, m, err) != 0 ||
         sg_yaml_string(m, "ca_file", "", &ca_file, err) != 0 ||
-        sg_yaml_duration_ms(m, "timeout", 10, MINUTE, &two_seconds, &r->identity.timeout_ms, err) !=
-            0 ||
         sg_yaml_duration_ms(m, "poll", 10, 10 * MINUTE, &second, &r->identity.poll_ms, err) != 0 ||
         sg_yaml_int(m, "connections", 1, 64, &four, &connections, err) != 0)
         return -1;
@@ -204,7 +202,6 @@ static int
 read_sql(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *m, struct sg_err *err)
 {
     r->identity.connections = 1;
-    r->identity.timeout_ms = 2 * SECOND;
     r->identity.poll_ms = 50;
     return config_url(c, m, "url", &r->identity.url, err) != 0 ||
                    sg_yaml_string(m, "lookup", NULL, &r->identity.lookup, err) != 0 ||
@@ -236,6 +233,7 @@ config_read_identity(struct sg_config *c, struct sg_realm_config *r, struct sg_y
     static const char *const sources[] = {"sql", "http", "subject", NULL};
     static const char *const words[] = {"refuse", "last_known", NULL};
     struct sg_yaml_node *m = sg_yaml_get(realm, "identity");
+    const int64_t two_seconds = 2 * SECOND;
     int source, when_down;
 
     if (!sg_yaml_is_map(m))
@@ -246,8 +244,12 @@ config_read_identity(struct sg_config *c, struct sg_realm_config *r, struct sg_y
         return -1;
     r->identity.source = sources[source];
     r->identity.when_down = (enum sg_when_down)when_down;
+    r->identity.timeout_ms = two_seconds;
     if (source == 2)
         return 0; /* the shards are the source: nothing to say, nobody to call */
+    if (sg_yaml_duration_ms(m, "timeout", 10, 10 * SECOND, &two_seconds, &r->identity.timeout_ms,
+                            err) != 0)
+        return -1;
     return (source == 0 ? read_sql(c, r, m, err) : read_http(c, r, m, err)) != 0
                ? -1
                : read_webhook(c, r, m, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/engine_internal.h"
 #include "session/identities.h"
+#include "session/reread.h"
 
 #include <stdlib.h>
 
@@ -70,7 +71,7 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
     if (segue_keyset_new(&r->keys) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
-    if (sg_revoked_new(&r->revoked, err) != 0 ||
+    if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
         return -1;
     return identities_open(e->loop, e->clock, config, e->store, &r->identity, err);
@@ -129,6 +130,7 @@ static void
 on_tick(uv_timer_t *timer)
 {
     struct sg_engine *e = timer->data;
+    int i;
 
     if (e->closing) {
         if (e->open_ops == 0) /* each has a deadline, so this comes */
@@ -144,6 +146,8 @@ on_tick(uv_timer_t *timer)
         sweep(e->realms[e->ticks / SWEEP_TICKS % (uint64_t)e->n_realms]);
     if (e->ticks % PURGE_TICKS == 0)
         purge(e);
+    for (i = 0; i < e->n_realms; i++)
+        reread_pump(e->realms[i]->reread);
 }
 
 static void
@@ -157,6 +161,7 @@ free_engine(struct sg_engine *e)
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
         sg_revoked_free(r->revoked);
+        reread_free(r->reread);
         caches_free(r);
         free(r);
     }

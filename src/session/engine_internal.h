@@ -54,6 +54,8 @@ struct continuity {
     int64_t evicted, flushes;
 };
 
+struct reread; /* reread.h */
+
 struct sg_realm {
     struct sg_engine *engine;
     const struct sg_realm_config *config;
@@ -74,6 +76,7 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct reread *reread;
     uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
     struct sg_counters counters;

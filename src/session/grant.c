@@ -297,6 +297,8 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     handle_put(g->realm, g->sid, g->key);
     if (g->identity_known && g->identity.version < g->row.source_version && look_up_again(g))
         return;
+    if (g->identity_known && g->just_read)
+        identity_put(g->realm, &g->identity); /* not before the row agreed that it is not old */
     if (g->put_for_mint && g->identity_known && g->claims_fit)
         step_refresh(g);
     else if (!g->put_for_mint && may_mint(g))
@@ -380,7 +382,7 @@ not_told(struct grant *g, const struct sg_err *err)
 {
     g->realm->counters.identity_errors++;
     realm_identity_trouble(g->realm, err);
-    g->identity_known = false;
+    g->identity_known = g->just_read = false;
     if (!use_last_known(g) && !g->from_legacy && g->want != WANT_CHECK)
         grant_unavailable(g, err);
     else
@@ -413,7 +415,7 @@ looked_up(struct sg_identity_request *request)
         return;
     }
     accept_identity(g, &request->identity);
-    identity_put(g->realm, &g->identity);
+    g->just_read = true;
     step_row(g);
 }
 
@@ -422,7 +424,8 @@ look_up(struct grant *g)
 {
     memset(&g->lookup, 0, sizeof g->lookup);
     snprintf(g->lookup.subject, sizeof g->lookup.subject, "%s", g->subject);
-    g->lookup.deadline_ns = grant_deadline(g);
+    g->lookup.deadline_ns =
+        engine_deadline(g->realm->engine, g->realm->config->identity.timeout_ms);
     g->lookup.done = looked_up;
     g->realm->identity->type->lookup(g->realm->identity, &g->lookup);
 }
@@ -453,6 +456,7 @@ grant_step_identity(struct grant *g)
     }
     /* A token's roles are read when it is minted; answering a request may use what was read a
      * second ago. */
+    g->light = g->light && cached != NULL; /* what is read anew, the row must agree with */
     if (cached != NULL && (g->light || g->want == WANT_CHECK)) {
         accept_identity(g, cached);
         step_row(g);
