@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#define DECIMAL_MAX 4096 /* bytes of a decimal's text that is looked at */
+
 struct reader {
     struct sg_arena *arena;
     const uint8_t *start;
@@ -302,9 +304,14 @@ append_other(bson_t *out, struct sg_slice name, struct sg_slice text)
 static bool
 append_decimal(bson_t *out, struct sg_slice name, struct sg_slice text)
 {
+    char copy[DECIMAL_MAX + 1]; /* libbson reads an exponent beyond the length it is given */
     bson_decimal128_t d;
 
-    return text.len < 4096 && bson_decimal128_from_string_w_len(text.ptr, (int)text.len, &d) &&
+    if (text.len > DECIMAL_MAX)
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    return bson_decimal128_from_string(copy, &d) &&
            bson_append_decimal128(out, name.ptr, (int)name.len, &d);
 }
 

@@ -8,6 +8,8 @@ from bson.codec_options import CodecOptions
 from bson.binary import Binary
 try: from mongomock import DuplicateKeyError
 except ImportError: from mongomock.errors import DuplicateKeyError
+# Without pymongo mongomock has an ObjectId of its own, which it cannot compare with the one that bson decodes to.
+import mongomock.filtering; mongomock.filtering.ObjectId = ObjectId
 OPT = CodecOptions(document_class=SON)
 client = mongomock.MongoClient(); cursors = {}; cid = itertools.count(1001); rid = itertools.count(1)
 INDEX = {}
