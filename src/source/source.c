@@ -7,9 +7,9 @@ static const struct {
     const char *scheme;
     const struct sg_source_type *type;
 } schemes[] = {
-    {"redis:", &sg_source_redis},
-    {"rediss:", &sg_source_redis},
-    {"unix:", &sg_source_redis},
+    {"redis:", &sg_source_redis},       {"rediss:", &sg_source_redis},
+    {"unix:", &sg_source_redis},        {"mongodb:", &sg_source_mongo},
+    {"mongodb+srv:", &sg_source_mongo}, {"dynamodb:", &sg_source_dynamo},
 };
 
 int
