@@ -95,7 +95,7 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     }
     if (s->banned) {
         g->realm->counters.refused_banned++;
-        grant_finish(g, GRANT_NOBODY, "banned");
+        grant_finish(g, GRANT_BANNED, "banned");
         return;
     }
     if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
