@@ -356,6 +356,7 @@ struct sg_sweep {
     int64_t ref_keep_ms;   /* tombstones and refs not seen any more: longer than the longest legacy
                             * idle time plus a JWT's lifetime, or a logged-out token could be
                             * exchanged again */
+    bool mirror;           /* ends that are still in the outbox are kept, however old */
     int bucket;            /* in: 0 at first; out: where to go on */
     int64_t deleted;       /* out */
 };
