@@ -297,6 +297,7 @@ struct sg_outbox_row {
     int64_t ended_for_ms;
     int64_t expires_in_ms, idle_ms;
     int64_t exp_source_in_ms;       /* the source's own word; INT64_MIN = it never held it */
+    bool held;                      /* absent without proof: the operator's */
     struct sg_slice handle, record; /* sealed; valid during the callback's list only */
 };
 struct sg_outbox_poll {
@@ -325,7 +326,8 @@ struct sg_unseen_row {
     char subject[201];
     int generation;
     uint8_t store_digest[SG_DIGEST_BYTES];
-    int64_t expires_in_ms, unseen_for_ms;
+    int64_t expires_in_ms, unseen_for_ms, idle_ms;
+    int64_t exp_source_in_ms; /* the source's own word; INT64_MIN = none */
     bool held;
     struct sg_buf handle;
 };
