@@ -65,6 +65,7 @@ CREATE TABLE segue.subject (
     epoch          integer     NOT NULL DEFAULT 0,    -- claim sv; raised to void what was minted before
     roles          text[]      NOT NULL DEFAULT '{}',
     permissions    text[]      NOT NULL DEFAULT '{}',
+    attributes     jsonb       NOT NULL DEFAULT '{}', -- an object: what custom claims are made of
     source_version bigint      NOT NULL DEFAULT -1,   -- claim rv; -1 = never read from the source
     updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, subject)
@@ -244,6 +245,7 @@ CREATE TABLE segue.revocation (
     source_version bigint,
     roles         text[],
     permissions   text[],
+    attributes    jsonb,
     at            timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, seq)
 );

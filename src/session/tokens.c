@@ -104,8 +104,8 @@ granted(struct grant *g)
             sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
         break;
     case GRANT_NO_TOKEN:
-        out.status = !g->identity_known  ? SG_TOKEN_UNAVAILABLE
-                     : !a->with_cookies  ? SG_TOKEN_NOT_ENABLED
+        out.status = !g->identity_known || !g->claims_fit ? SG_TOKEN_UNAVAILABLE
+                     : !a->with_cookies                   ? SG_TOKEN_NOT_ENABLED
                      : g->key[0] != '\0' ? SG_TOKEN_OK /* a login by the legacy session alone */
                                          : SG_TOKEN_UNAVAILABLE;
         break;

@@ -145,7 +145,7 @@ ask_legacy(struct verify *v)
 
 /* Upstream gets a token that says what v->roles and v->permissions are now: no I/O is needed. */
 static void
-mint_upstream(struct verify *v, int64_t source_version)
+mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
 {
     char client[65], binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
@@ -157,7 +157,8 @@ mint_upstream(struct verify *v, int64_t source_version)
                              .epoch = (int)v->claims.sv,
                              .source_version = source_version,
                              .roles = &v->roles,
-                             .permissions = &v->permissions};
+                             .permissions = &v->permissions,
+                             .attributes = attributes};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
@@ -166,7 +167,8 @@ mint_upstream(struct verify *v, int64_t source_version)
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
         v->has_fresh = true;
         v->realm->counters.minted_upstream++;
-    }
+    } else
+        v->outdated = true;
 }
 
 /* Who is known to have other roles than the token says gets a token that says so, here and now. */
@@ -175,7 +177,12 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
-        mint_upstream(v, now->source_version);
+        mint_upstream(v, now->source_version, now->attributes);
+    else {
+        sg_names_clear(&v->roles);
+        sg_names_clear(&v->permissions);
+        v->outdated = true;
+    }
 }
 
 static void
@@ -206,7 +213,7 @@ session_answered(struct grant *g)
         take_identity(v, g);
         /* The token it showed may say older roles than the headers are about to. */
         if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
-            mint_upstream(v, g->identity.version);
+            mint_upstream(v, g->identity.version, g->identity.attributes);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
         verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
