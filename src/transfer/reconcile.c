@@ -260,6 +260,10 @@ judge(struct sg_reconcile *r, struct suspect *s, const struct sg_reconcile_proof
         .kept = proof->facts.kept && same,
         .lossy_from_ms = proof->facts.lossy_from_ms,
         .lossy_to_ms = proof->facts.lossy_to_ms,
+        .source_expires_in_ms = s->row->exp_source_in_ms,
+        .idle_ms = s->row->idle_ms,
+        .unwatched_from_ms = proof->facts.unwatched_from_ms,
+        .unwatched_to_ms = proof->facts.unwatched_to_ms,
     };
 
     switch (sg_absence_judge(&absence)) {
