@@ -83,6 +83,7 @@ add_session(struct sg_load *l, int i)
     row->exp_absolute_in_ms = l->bridge->config->session_absolute_ms;
     row->jwt_until_in_ms = -1;
     row->seen_in_source = true;
+    row->seen_ms_ago = (int64_t)((sg_mono_ns(l->bridge->clock) - l->asked_ns) / SG_NS_PER_MS);
     l->ledger_buckets[l->n_rows] = it->record.bucket;
     l->of[l->n_rows++] = i;
 }
