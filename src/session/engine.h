@@ -62,11 +62,15 @@ int64_t sg_engine_feed_age_ms(const struct sg_engine *engine, int shard);
 struct sg_counters {
     uint64_t verify_jwt, verify_legacy, verify_both, verify_none, verify_refused,
         verify_unavailable;
-    uint64_t minted_first, minted_renewed, minted_upstream, minted_shadow, shadow_mismatch;
+    uint64_t minted_first, minted_renewed, minted_repeated, minted_upstream, minted_shadow,
+        shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;
     uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
     uint64_t feed_rows, feed_errors, control_errors;
     uint64_t not_owner;
+    uint64_t subjects_patched, subjects_reread;
+    uint64_t identity_errors;                 /* lookups: the source was down or made no sense */
+    uint64_t claims_missing, claims_left_out; /* custom claims: required; optional and unfit */
 };
 const struct sg_counters *sg_realm_counters(const struct sg_realm *realm);
 

@@ -26,6 +26,7 @@ open_legacy(struct sg_bridge *b, struct sg_err *err)
         .url = r->legacy.url,
         .realm = r->name,
         .key_prefix = r->legacy.key_prefix,
+        .psync = r->legacy.psync,
         .timeout_ms = CONNECT_TIMEOUT_MS,
     };
 
@@ -80,6 +81,7 @@ sg_bridge_open(const struct sg_bridge_options *options, struct sg_bridge **out, 
     b->silent = o->silent;
     b->loop = options->loop;
     b->clock = options->clock;
+    b->all = options->config;
     b->config = options->realm;
     b->realm = options->realm->name;
     b->ring = options->ring;
