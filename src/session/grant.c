@@ -91,7 +91,7 @@ ended(void *ctx, int rc, const struct sg_err *err)
 }
 
 static void
-end_it(struct grant *g, const char *reason, bool tombstone_ref)
+end_it(struct grant *g, const char *reason, bool tombstone_ref, bool mirror)
 {
     g->realm->counters.ended++;
     g->end = (struct sg_end_row){.realm = g->realm->config->name,
@@ -100,6 +100,7 @@ end_it(struct grant *g, const char *reason, bool tombstone_ref)
                                  .sid_bucket = g->bucket,
                                  .subject = g->subject,
                                  .reason = reason,
+                                 .mirror = mirror,
                                  .tombstone_ref = tombstone_ref};
     memcpy(g->end.digest, g->digest, sizeof g->end.digest);
     memcpy(g->end.sid, g->sid, sizeof g->end.sid);
@@ -111,7 +112,7 @@ end_it(struct grant *g, const char *reason, bool tombstone_ref)
 static void
 end_absent(struct grant *g)
 {
-    end_it(g, "absent", !g->realm->codec->reuses_ids);
+    end_it(g, "absent", !g->realm->codec->reuses_ids, false);
 }
 
 static void
@@ -122,7 +123,7 @@ displaced(void *ctx, int rc, const struct sg_err *err)
     if (rc != 0)
         unavailable(g, err);
     else
-        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false);
+        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false, false);
 }
 
 /* The record is somebody else's now, or nobody's. Its key stays good: a tombstone would lock out
@@ -357,6 +358,17 @@ shadow(struct grant *g)
         g->realm->counters.shadow_mismatch++;
 }
 
+/* Whether its proof was read before the subject logged out everywhere, so that this session was not
+ * among those that were ended. The time until the answer counts too: a login within a round trip
+ * after that has to be made once more. */
+static bool
+is_behind_logout(const struct grant *g)
+{
+    uint64_t age_ns = sg_mono_ns(g->realm->engine->clock) - g->proof_ns;
+
+    return g->proof_ns != 0 && g->row.logout_ago_ms <= (int64_t)(age_ns / SG_NS_PER_MS);
+}
+
 static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
@@ -378,6 +390,11 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
         finish(g, GRANT_NOBODY, "banned");
+        return;
+    }
+    if (is_behind_logout(g)) {
+        end_it(g, "logout-everywhere", g->has_digest && !g->realm->codec->reuses_ids,
+               g->has_digest && rules(g)->mirror);
         return;
     }
     if (g->row.expires_in_ms <= 0) {
@@ -609,6 +626,7 @@ grant_from_legacy(struct grant *g, const char *key)
     struct sg_hash digest = sg_store_key_digest(&g->realm->digest_key, sg_str(key));
 
     g->from_legacy = true;
+    g->proof_ns = sg_mono_ns(g->realm->engine->clock);
     g->has_digest = true;
     memcpy(g->digest, digest.b, sizeof g->digest);
     snprintf(g->key, sizeof g->key, "%s", key);
@@ -745,6 +763,7 @@ grant_for_login(struct grant *g, const char *subject)
     struct sg_sid sid;
 
     g->born_here = true;
+    g->proof_ns = sg_mono_ns(g->realm->engine->clock);
     snprintf(g->subject, sizeof g->subject, "%s", subject);
     g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(subject));
     sg_random(random.b, sizeof random.b);

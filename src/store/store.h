@@ -92,6 +92,8 @@ struct sg_session_row {
     int epoch;    /* of the subject; 0 if unknown */
     bool banned;
     int64_t source_version; /* of the subject's roles; -1 = unknown */
+    int64_t logout_ago_ms; /* since the subject's last "log out everywhere", as the row was written;
+                            * INT64_MAX = none. A proof read before that proves nothing. */
 };
 void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);

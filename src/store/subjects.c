@@ -27,7 +27,7 @@ static const struct sg_pg_stmt st_change = {
     "n AS MATERIALIZED (SELECT i.ord, t.realm, t.bucket, t.subject, t.source_version AS "
     "old_version, "
     "t.epoch AS old_epoch, t.status AS old_status, t.roles AS old_roles, "
-    "t.permissions AS old_permissions, "
+    "t.permissions AS old_permissions, t.locked, "
     "CASE WHEN NOT r.newer THEN t.status WHEN i.active THEN 'active' ELSE 'banned' END AS status, "
     "CASE WHEN r.newer THEN i.roles::text[] ELSE t.roles END AS roles, "
     "CASE WHEN r.newer THEN i.permissions::text[] ELSE t.permissions END AS permissions, "
@@ -43,12 +43,13 @@ static const struct sg_pg_stmt st_change = {
     "updated_at = clock_timestamp() FROM d WHERE t.realm = d.realm AND t.bucket = d.bucket "
     "AND t.subject = d.subject AND (d.differs OR d.source_version <> d.old_version)), "
     "f AS (INSERT INTO segue.revocation (realm, bucket, kind, subject, status, epoch, "
-    "source_version, roles, permissions) SELECT realm, bucket, 'subject', subject, status, epoch, "
+    "source_version, roles, permissions) SELECT realm, bucket, 'subject', subject, "
+    "CASE WHEN locked THEN 'banned' ELSE status END, epoch, "
     "source_version, roles, permissions FROM d WHERE d.differs AND NOT (d.old_version = -1 "
     "AND d.epoch = d.old_epoch AND d.status = 'active' AND NOT EXISTS (SELECT FROM segue.session "
     "AS s WHERE s.realm = d.realm AND s.bucket = d.bucket AND s.subject = d.subject "
     "AND s.ended_at IS NULL)) ORDER BY d.ord) "
-    "SELECT ord, epoch, status = 'banned', source_version FROM d",
+    "SELECT ord, epoch, status = 'banned' OR locked, source_version FROM d",
     8, 0, false};
 
 enum { CALL_CHANGE = 2 };
