@@ -8,9 +8,11 @@ static const struct cli_command commands[] = {
     {"init", "lay out control and shards, first keys, a policy per realm", cmd_init},
     {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
+    {"credentials", "import password hashes for POST /v1/login", cmd_credentials},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
+    {"subject", "ban, unban or log out one subject, everywhere", cmd_subject},
     {"status", "phase, instances, capture, shards, keys, journal", cmd_status},
 };
 

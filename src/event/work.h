@@ -3,6 +3,7 @@
 #define SG_EVENT_WORK_H
 
 #include "base/err.h"
+#include "base/slice.h"
 
 #include <uv.h>
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct route {
-    const char *path;
+    const char *path;   /* one that ends in '/': with one segment more */
     const char *method; /* NULL = any: a proxy's subrequest repeats the client's */
     void (*handle)(struct exchange *x);
 };
@@ -17,7 +17,11 @@ static const struct route routes[] = {
     {"/verify", NULL, route_verify},
     {"/oauth2/token", "POST", route_token},
     {"/oauth2/revoke", "POST", route_revoke},
+    {"/v1/login", "POST", route_login},
     {"/v1/sessions", "POST", route_sessions},
+    {"/v1/sessions", "GET", route_sessions_list},
+    {"/v1/sessions", "DELETE", route_sessions_end_all},
+    {"/v1/sessions/", "DELETE", route_session_end},
     {"/.well-known/jwks.json", "GET", route_jwks},
     {"/.well-known/oauth-authorization-server", "GET", route_metadata},
     {"/healthz", "GET", route_healthz},
@@ -138,12 +142,23 @@ find_realm(struct exchange *x, const char **path, char *rest, size_t cap)
     return x->realm != NULL;
 }
 
+static bool
+is_at(const struct route *route, const char *path)
+{
+    size_t n = strlen(route->path);
+
+    return route->path[n - 1] == '/' ? strncmp(path, route->path, n) == 0 && path[n] != '\0' &&
+                                           strchr(path + n, '/') == NULL
+                                     : strcmp(path, route->path) == 0;
+}
+
 static void
 handle(void *ctx, struct sg_http_request *request)
 {
     struct sg_server *server = ctx;
     const char *path = sg_http_path(request);
     struct exchange *x = calloc(1, sizeof *x);
+    struct sg_buf allowed = SG_BUF_INIT(64);
     char rest[256];
     size_t i;
 
@@ -160,14 +175,18 @@ handle(void *ctx, struct sg_http_request *request)
         return;
     }
     for (i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (strcmp(routes[i].path, path) != 0)
+        if (!is_at(&routes[i], path))
             continue;
-        if (routes[i].method != NULL && strcmp(routes[i].method, sg_http_method(request)) != 0) {
-            sg_http_add_header(request, "Allow", sg_str(routes[i].method));
-            server_answer_error(x, 405, "method_not_allowed", "see the Allow header");
+        if (routes[i].method == NULL || strcmp(routes[i].method, sg_http_method(request)) == 0) {
+            routes[i].handle(x);
             return;
         }
-        routes[i].handle(x);
+        sg_buf_printf(&allowed, "%s%s", allowed.len > 0 ? ", " : "", routes[i].method);
+    }
+    if (allowed.len > 0) {
+        sg_http_add_header(request, "Allow", sg_buf_slice(&allowed));
+        sg_buf_free(&allowed);
+        server_answer_error(x, 405, "method_not_allowed", "see the Allow header");
         return;
     }
     server_answer_error(x, 404, "not_found", "there is no such path");

@@ -174,9 +174,9 @@ sg_store_get_credential(struct sg_store *store, struct sg_credential_read *read,
 
 static const struct sg_pg_stmt st_decoys = {
     "store.credential_decoys",
-    "(SELECT decoy FROM segue.credential WHERE realm = $1 AND bucket >= $2::int "
+    "(SELECT decoy, subject FROM segue.credential WHERE realm = $1 AND bucket >= $2::int "
     "ORDER BY bucket, login LIMIT $3::int) UNION ALL "
-    "(SELECT decoy FROM segue.credential WHERE realm = $1 AND bucket < $2::int "
+    "(SELECT decoy, subject FROM segue.credential WHERE realm = $1 AND bucket < $2::int "
     "ORDER BY bucket, login LIMIT $3::int) LIMIT $3::int",
     3, 0, false};
 
@@ -202,7 +202,8 @@ decoys_take(struct sg_store_op *op, struct sg_part *part)
     struct sg_decoys_read *r = sg_container_of(op, struct decoys_op, op)->read;
 
     for (r->n = 0; r->n < sg_pg_rows(&part->batch, 0); r->n++)
-        r->decoy(r->ctx, sg_pg_value(&part->batch, 0, r->n, 0));
+        r->decoy(r->ctx, sg_pg_value(&part->batch, 0, r->n, 0),
+                 sg_pg_value(&part->batch, 0, r->n, 1));
 }
 
 void

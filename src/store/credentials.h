@@ -37,15 +37,16 @@ struct sg_credential_read {
 void sg_store_get_credential(struct sg_store *store, struct sg_credential_read *read,
                              uint64_t deadline_ns, sg_store_done done, void *ctx);
 
-/* What the credentials of one shard look like: the decoys of as many as are asked for, from a
- * bucket on and around. Buckets are by hash, so from a random one on this is a fair sample. */
+/* What the credentials of one shard look like: of as many as are asked for the decoy and whose
+ * it is, from a bucket on and around. Buckets are by hash, so from a random one on this is a fair
+ * sample. */
 struct sg_decoys_read {
     int shard;
     const char *realm;
     int from_bucket;
     int limit;
     int n; /* out */
-    void (*decoy)(void *ctx, struct sg_slice decoy);
+    void (*decoy)(void *ctx, struct sg_slice decoy, struct sg_slice subject);
     void *ctx;
 };
 void sg_store_read_decoys(struct sg_store *store, struct sg_decoys_read *read, uint64_t deadline_ns,
