@@ -295,7 +295,9 @@ put_session(struct grant *g, bool for_mint)
         .subject = g->subject,
         .generation = g->generation,
         .origin = g->born_here ? "segue" : "legacy",
-        .client_id = g->client_id != NULL ? g->client_id : "",
+        /* A look at a session that is known does not make it another client's. */
+        .client_id =
+            g->client_id != NULL && (g->from_legacy || g->want != WANT_CHECK) ? g->client_id : "",
         .has_store_digest = g->has_digest,
         .handle = sg_buf_slice(&g->handle),
         .record = sg_buf_slice(&g->record),
