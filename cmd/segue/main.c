@@ -13,6 +13,8 @@ static const struct cli_command commands[] = {
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
     {"subject", "ban, unban or log out one subject, everywhere", cmd_subject},
+    {"clients", "show a realm's clients, disable or enable one", cmd_clients},
+    {"keys", "list, rotate, revoke and reseal signing keys", cmd_keys},
     {"status", "phase, instances, capture, shards, keys, journal", cmd_status},
 };
 

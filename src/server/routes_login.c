@@ -126,6 +126,9 @@ answered(struct exchange *x, const struct sg_login_out *out, bool browser)
     case SG_LOGIN_INVALID:
         server_answer_error(x, 400, "invalid_request", out->why);
         break;
+    case SG_LOGIN_CLIENT_DISABLED:
+        server_answer_error(x, 400, "unauthorized_client", out->why);
+        break;
     case SG_LOGIN_REFUSED:
         if (x->request != NULL) { /* RFC 9110 section 15.5.2 wants one; no browser knows this */
             snprintf(challenge, sizeof challenge, "Password realm=\"%s\"",
@@ -222,7 +225,8 @@ route_login(struct exchange *x)
     }
     if (trusted) {
         caller = client_authenticate(c, sg_http_header(x->request, "Authorization"), NULL);
-        if (caller == NULL || caller->secret == NULL) {
+        if (caller == NULL || caller->secret == NULL ||
+            sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(caller->id))) {
             sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
             server_answer_error(x, 401, "invalid_client", "unknown client or wrong secret");
             return;

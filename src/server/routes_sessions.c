@@ -62,11 +62,14 @@ ask_backend(struct caller *c, const struct sg_client_config *backend)
 {
     struct sg_slice subject = sg_http_query(c->x->request, "subject");
 
-    if (backend == NULL || backend->secret == NULL) {
+    if (backend == NULL || backend->secret == NULL ||
+        sg_policy_client_is_disabled(sg_realm_policy(c->x->realm), sg_str(backend->id))) {
         sg_http_add_header(c->x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
         fail(c, 401, "invalid_client", "unknown client or wrong secret");
-    } else if (subject.len == 0 || subject.len >= sizeof c->subject ||
-               memchr(subject.ptr, '\0', subject.len) != NULL)
+    } else if (!backend->may_subjects)
+        fail(c, 403, "access_denied", "this client has no right 'subjects'");
+    else if (subject.len == 0 || subject.len >= sizeof c->subject ||
+             memchr(subject.ptr, '\0', subject.len) != NULL)
         fail(c, 400, "invalid_request", "expected ?subject= of 1 to 200 bytes");
     else {
         memcpy(c->subject, subject.ptr, subject.len);
@@ -80,8 +83,9 @@ is_basic(struct sg_slice authorization)
     return authorization.len > 6 && strncasecmp(authorization.ptr, "Basic ", 6) == 0;
 }
 
-/* A confidential client for the subject it names, or whoever shows a token or a session cookie for
- * himself. What a cookie carries onto an unsafe method must come from a page of the realm's. */
+/* A confidential client with the right to subjects for the one it names, or whoever shows a token
+ * or a session cookie for himself. What a cookie carries onto an unsafe method must come from a
+ * page of the realm's. */
 static void
 ask_who(struct caller *c, bool unsafe)
 {
@@ -280,11 +284,10 @@ void
 route_session_end(struct exchange *x)
 {
     struct caller *c = caller_new(x, end_one);
-    const char *sid = strrchr(sg_http_path(x->request), '/') + 1;
 
     if (c == NULL)
         return;
-    if (sg_b64url_decode(sg_str(sid), c->sid, sizeof c->sid) != SG_SID_BYTES)
+    if (sg_b64url_decode(sg_str(x->tail), c->sid, sizeof c->sid) != SG_SID_BYTES)
         fail(c, 404, "not_found", "there is no such session of yours");
     else
         ask_who(c, true);

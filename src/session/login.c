@@ -49,6 +49,7 @@ finish(struct login *l, const struct sg_login_out *out)
     l->realm->engine->open_ops--;
     l->done(l->ctx, out);
     sg_buf_free(&l->credential.hash);
+    sg_subject_read_clear(&l->standing);
     explicit_bzero(l, sizeof *l);
     free(l);
 }
@@ -100,6 +101,7 @@ created(void *ctx, const struct sg_token_out *tokens)
         refused(l);
         break;
     case SG_TOKEN_INVALID_REQUEST:
+    case SG_TOKEN_CLIENT_DISABLED: /* meanwhile */
     case SG_TOKEN_NOT_ENABLED:
     case SG_TOKEN_UNAVAILABLE:
         unavailable(l, tokens->why);
@@ -156,7 +158,7 @@ standing_read(void *ctx, int rc, const struct sg_err *err)
 {
     struct login *l = ctx;
 
-    l->may = l->may && !l->standing.banned;
+    l->may = l->may && !l->standing.banned && !l->standing.locked;
     if (rc != 0)
         store_failed(l, err);
     else
@@ -178,8 +180,8 @@ looked_up(struct sg_identity_request *lookup)
         .realm = l->realm->config->name,
         .bucket = (int)sg_bucket(sg_str(l->realm->config->name), sg_str(l->subject)),
         .subject = l->subject};
-    sg_store_get_subject(e->store, &l->standing, engine_deadline(e, OP_TIMEOUT_MS), standing_read,
-                         l);
+    sg_store_get_subjects(e->store, &l->standing, 1, engine_deadline(e, OP_TIMEOUT_MS),
+                          standing_read, l);
 }
 
 static void
@@ -345,6 +347,10 @@ sg_login(struct sg_realm *r, const struct sg_login_in *in,
     if (!is_well_formed(in)) {
         answer_at_once(r, SG_LOGIN_INVALID,
                        "a login name has 1 to 320 bytes, a password 1 to 1,024", 0, done, ctx);
+        return;
+    }
+    if (realm_is_known(r) && sg_policy_client_is_disabled(&r->policy, sg_str(in->client_id))) {
+        answer_at_once(r, SG_LOGIN_CLIENT_DISABLED, "this client is disabled", 0, done, ctx);
         return;
     }
     if (!realm_is_known(r) || !r->login_desk->sampled || (l = calloc(1, sizeof *l)) == NULL) {

@@ -17,7 +17,9 @@ struct sg_login_in {
 
 enum sg_login_outcome {
     SG_LOGIN_OK,
-    SG_LOGIN_INVALID, /* malformed: said without a look at anybody's password */
+    /* These two are said without a look at anybody's password. */
+    SG_LOGIN_INVALID, /* malformed */
+    SG_LOGIN_CLIENT_DISABLED,
     /* Unknown login, wrong password, or a subject that may not log in: which, nobody is told. */
     SG_LOGIN_REFUSED,
     SG_LOGIN_LIMITED,

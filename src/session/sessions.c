@@ -119,8 +119,9 @@ logged_out(struct sg_logout *l)
 
     r->counters.ended += (uint64_t)l->ended;
     /* This loop need not wait for its own feed, which brings the same. Roles: older than any. */
-    if (l->rc == 0 && sg_revoked_add_subject(r->revoked, a->subject, false, l->epoch, INT64_MIN,
-                                             sg_str("{}"), sg_str("{}"), until, NULL) != 0)
+    if (l->rc == 0 &&
+        sg_revoked_add_subject(r->revoked, a->subject, false, l->epoch, INT64_MIN, sg_str("{}"),
+                               sg_str("{}"), sg_str(""), until, NULL) != 0)
         r->revoked_full = true;
     finish_by(a, l->rc, &l->err);
 }

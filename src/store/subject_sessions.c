@@ -81,59 +81,6 @@ sg_store_page_sessions(struct sg_store *store, struct sg_sessions_page *page, ui
     sg_op_start(&o->op);
 }
 
-/* ---- may it log in ---- */
-
-static const struct sg_pg_stmt st_subject = {
-    "store.subject_get",
-    "SELECT status = 'banned' OR locked FROM segue.subject "
-    "WHERE realm = $1 AND bucket = $2::int AND subject = $3",
-    3, 0, false};
-
-struct subject_op {
-    struct sg_store_op op;
-    struct sg_subject_read *read;
-};
-
-static enum sg_use
-subject_entry(struct sg_store_op *op, int row, struct sg_entry *entry, struct sg_err *err)
-{
-    const struct sg_subject_read *r = sg_container_of(op, struct subject_op, op)->read;
-
-    (void)row;
-    return sg_entry_of(entry, r->realm, r->bucket, r->subject, strlen(r->subject), err);
-}
-
-static void
-subject_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *columns)
-{
-    const struct sg_subject_read *r = sg_container_of(op, struct subject_op, op)->read;
-
-    sg_column_value(columns, 0, sg_str(r->realm));
-    sg_column_int_value(columns, 1, r->bucket);
-    sg_column_value(columns, 2, sg_str(r->subject));
-    sg_part_call(part, &st_subject, columns, NULL);
-}
-
-static void
-subject_take(struct sg_store_op *op, struct sg_part *part)
-{
-    sg_container_of(op, struct subject_op, op)->read->banned =
-        sg_pg_rows(&part->batch, 0) > 0 && sg_read_bool(part, 0, 0, 0);
-}
-
-void
-sg_store_get_subject(struct sg_store *store, struct sg_subject_read *read, uint64_t deadline_ns,
-                     sg_store_done done, void *ctx)
-{
-    static const struct sg_phase_of_op phase = {
-        .rows_max = 1, .entry = subject_entry, .build = subject_build, .take = subject_take};
-    struct subject_op *o = sg_op_new(sizeof *o, store, &phase, 1, deadline_ns, done, ctx);
-
-    o->read = read;
-    read->banned = false;
-    sg_op_start(&o->op);
-}
-
 /* ---- ending all ---- */
 
 /* The bucket's lock exclusively: who stores a session of this subject meanwhile has committed, and
@@ -151,9 +98,9 @@ static const struct sg_pg_stmt st_raise = {
     "locked = coalesce(nullif($5, '')::boolean, t.locked), updated_at = clock_timestamp() "
     "RETURNING *), "
     "f AS (INSERT INTO segue.revocation (realm, bucket, kind, subject, status, epoch, "
-    "source_version, roles, permissions) SELECT realm, bucket, 'subject', subject, "
-    "CASE WHEN locked THEN 'banned' ELSE status END, epoch, source_version, roles, permissions "
-    "FROM s) SELECT epoch FROM s",
+    "source_version, roles, permissions, attributes) SELECT realm, bucket, 'subject', subject, "
+    "CASE WHEN locked THEN 'banned' ELSE status END, epoch, source_version, roles, permissions, "
+    "attributes FROM s) SELECT epoch FROM s",
     5, 0, false};
 
 static const struct sg_pg_stmt st_end = {

@@ -33,16 +33,6 @@ struct sg_sessions_page {
 void sg_store_page_sessions(struct sg_store *store, struct sg_sessions_page *page,
                             uint64_t deadline_ns, sg_store_done done, void *ctx);
 
-/* Whether a subject may log in as far as the shards know: one never seen may. */
-struct sg_subject_read {
-    const char *realm;
-    int bucket;
-    const char *subject;
-    bool banned; /* out: by its source or by an operator */
-};
-void sg_store_get_subject(struct sg_store *store, struct sg_subject_read *read,
-                          uint64_t deadline_ns, sg_store_done done, void *ctx);
-
 /* "Log out everywhere", and locking a subject out whatever its source says. In one transaction that
  * has the subject's bucket to itself: raises the epoch, notes the moment (struct sg_session_row,
  * logout_ago_ms, tells who was on the way), and ends up to SG_SESSION_PAGE_MAX live sessions with

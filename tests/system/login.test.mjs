@@ -39,6 +39,7 @@ before(async () => {
     source: 'sql', url: w.cluster.appdb.conninfo, lookup: 'SELECT id::text, password FROM users WHERE name = $1',
     sample: 'SELECT id::text, password FROM users LIMIT 256', address_header: 'X-Real-IP', tries_per_login: 1000,
   };
+  w.config.realms.main.clients.find((c) => c.id === 'backend').rights = ['subjects'];
   w.write('segue.yaml', w.config);
   for (let n = 1; n <= KNOWN; n++) w.secrets.add(password(n));
   await w.app(`UPDATE users SET password = '${django(password(7))}' WHERE id = 7; UPDATE users SET active = false WHERE id = 13`);
@@ -259,6 +260,7 @@ describe('sessions', () => {
     const basic = { authorization: `Basic ${Buffer.from(`backend:${w.backendSecret}`).toString('base64')}` };
     const bySubject = await a.request('GET', '/realms/main/v1/sessions?subject=31', { headers: basic });
     assert.equal(bySubject.json().sessions.length, 4);
+    assert.equal((await a.request('GET', '/realms/end/v1/sessions?subject=31', { headers: basic })).status, 403);
     assert.ok(bySubject.json().sessions.every((s) => !s.current));
     for (const [query, headers] of [['?subject=31', {}], ['?subject=31', { authorization: `Bearer ${other.access_token}` }], ['?limit=0', { authorization: `Bearer ${other.access_token}` }], ['?page=zz', { authorization: `Bearer ${other.access_token}` }]]) {
       const r = await a.request('GET', `/realms/main/v1/sessions${query}`, { headers });
