@@ -39,8 +39,8 @@ check_crypt(const struct sg_password_hash *h, struct sg_slice password, bool *ma
     if (data == NULL)
         return sg_fail(err, SG_E_INTERNAL, place, "out of memory");
     as_string(h, password, string);
-    got = crypt_r(string, h->text, data);
-    if (got == NULL || got[0] == '*')
+    got = crypt_rn(string, h->text, data, sizeof *data);
+    if (got == NULL)
         rc = sg_fail(err, SG_E_INTERNAL, place, "crypt(3) failed");
     else
         *match = strlen(got) == n && sodium_memcmp(got + from, h->text + from, n - from) == 0 &&

@@ -7,7 +7,7 @@
 #include "legacy/legacy.h"
 #include "store/subject_sessions.h"
 
-/* "Log out everywhere" (docs/flows.md, 14), for an instance and for a command alike: what it needs
+/* "Log out everywhere" (docs/flows.md, 13), for an instance and for a command alike: what it needs
  * of either is given. */
 struct sg_logout {
     /* in: all must live until done */
