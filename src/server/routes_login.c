@@ -233,7 +233,9 @@ route_login(struct exchange *x)
         }
     }
     json = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);
-    explicit_bzero((char *)body.ptr, body.len); /* it holds the password, and is not needed again */
+    if (body.len > 0)
+        explicit_bzero((char *)body.ptr,
+                       body.len); /* it holds the password, and is not needed again */
     log_in(x, json, trusted);
     wipe_password(json);
     json_decref(json);

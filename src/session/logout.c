@@ -98,10 +98,12 @@ step_legacy(struct sg_logout *l)
     for (i = 0; i < s->page.n_rows && l->mirror; i++)
         add_key(l, &s->page.rows[i]);
     s->under_way = s->n_ends;
-    if (s->n_ends == 0)
+    if (s->n_ends == 0) {
         page_over(l);
-    for (i = s->n_ends; i > 0; i--) /* the state may be gone with the last */
-        l->legacy->type->submit(l->legacy, &s->ends[i - 1].request);
+        return;
+    }
+    for (i = 0; i < s->n_ends; i++)
+        l->legacy->type->submit(l->legacy, &s->ends[i].request);
 }
 
 /* ---- step 2: tombstones, so that nothing can be exchanged for their tokens once the rows are
