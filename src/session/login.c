@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#define WAIT_MS 5000 /* for a thread of the pool */
+
 /* What a login of nobody costs in a realm without any credentials. */
 static const char no_sample[] = "$2b$10$.....................................................";
 
@@ -32,7 +34,8 @@ struct login {
     bool may;                         /* the subject may log in */
     struct sg_password_hash hash;
     struct sg_work work;
-    bool match;
+    uint64_t check_by_ns; /* who waits on for longer has been given up by then */
+    bool match, late;
     int check_rc;
     struct sg_err err;
 };
@@ -63,16 +66,30 @@ refused(struct login *l)
     finish(l, &out);
 }
 
+static void
+retry(struct login *l, const char *why)
+{
+    const struct sg_login_out out = {
+        .outcome = SG_LOGIN_UNAVAILABLE, .why = why, .retry_after_sec = 1};
+
+    finish(l, &out);
+}
+
 /* Not judged: the try is given back. */
 static void
 unavailable(struct login *l, const char *why)
 {
-    const struct sg_login_out out = {
-        .outcome = SG_LOGIN_UNAVAILABLE, .why = why, .retry_after_sec = 1};
     struct sg_engine *e = l->realm->engine;
 
     sg_attempts_give_back(e->options.attempts, &l->attempt, false, sg_mono_ns(e->clock));
-    finish(l, &out);
+    retry(l, why);
+}
+
+static void
+busy(struct login *l)
+{
+    l->realm->counters.login_busy++;
+    unavailable(l, "too many logins at once");
 }
 
 static void
@@ -104,7 +121,7 @@ created(void *ctx, const struct sg_token_out *tokens)
     case SG_TOKEN_CLIENT_DISABLED: /* meanwhile */
     case SG_TOKEN_NOT_ENABLED:
     case SG_TOKEN_UNAVAILABLE:
-        unavailable(l, tokens->why);
+        retry(l, tokens->why); /* its try was given back for the right password */
         break;
     }
 }
@@ -117,7 +134,9 @@ checked(struct sg_work *work)
 
     explicit_bzero(l->password, sizeof l->password);
     sg_fault("login.checked");
-    if (l->check_rc != 0) {
+    if (l->late)
+        busy(l);
+    else if (l->check_rc != 0) {
         engine_event(e, true, "a password could not be checked", &l->err);
         unavailable(l, "check");
     } else if (l->match && l->known && l->may) {
@@ -135,8 +154,10 @@ check(struct sg_work *work)
 {
     struct login *l = sg_container_of(work, struct login, work);
 
-    l->check_rc =
-        sg_password_check(&l->hash, sg_slice(l->password, l->password_len), &l->match, &l->err);
+    l->late = sg_mono_ns(l->realm->engine->clock) > l->check_by_ns;
+    if (!l->late)
+        l->check_rc =
+            sg_password_check(&l->hash, sg_slice(l->password, l->password_len), &l->match, &l->err);
 }
 
 static void
@@ -144,10 +165,9 @@ step_check(struct login *l)
 {
     l->work.run = check;
     l->work.done = checked;
-    if (sg_work_submit(l->realm->engine->work, &l->work, &l->err) != 0) {
-        l->realm->counters.login_busy++;
-        unavailable(l, "too many logins at once");
-    }
+    l->check_by_ns = engine_deadline(l->realm->engine, WAIT_MS);
+    if (sg_work_submit(l->realm->engine->work, &l->work, &l->err) != 0)
+        busy(l);
 }
 
 /* ---- step 3: may the subject log in? Asked of everybody, before anything is known of the
