@@ -47,6 +47,8 @@ before(async () => {
     const r = await importLines(realm, Array.from({ length: KNOWN }, (_, i) => ({ login: login(i + 1), subject: String(i + 1), hash: i % 2 ? scrypt(password(i + 1)) : django(password(i + 1)) })));
     assert.equal(r.code, 0, r.stderr);
   }
+  const banned = await w.run('subject ban 14', '--realm', 'main', '--why', 'test');
+  assert.equal(banned.code, 0, banned.stderr);
   [a, b] = await Promise.all([w.serve('a'), w.serve('b')]);
   for (const realm of ['main', 'live']) await w.policy(realm, { phase: 'dual' });
   await Promise.all([a, b].flatMap((i) => ['main', 'live', 'end'].map((realm) =>
@@ -132,8 +134,6 @@ describe('a login by password', () => {
 
 describe('a login that is refused', () => {
   test('says the same of an unknown login, a wrong password, an inactive and a banned subject', async () => {
-    const banned = await w.run('subject ban 14', '--realm', 'main', '--why', 'test');
-    assert.equal(banned.code, 0, banned.stderr);
     const answers = [];
     for (const body of [
       { login: 'nobody@example.org', password: password(1) },
