@@ -191,11 +191,11 @@ looked_up(struct sg_identity_request *lookup)
     struct login *l = sg_container_of(lookup, struct login, lookup);
     struct sg_engine *e = l->realm->engine;
 
-    if (lookup->rc != 0) {
+    if (lookup->rc != 0 && lookup->err.code != SG_E_INVALID) {
         unavailable(l, "the identity source does not answer");
         return;
     }
-    l->may = lookup->found && lookup->identity.active;
+    l->may = lookup->rc == 0 && lookup->found && lookup->identity.active;
     l->standing = (struct sg_subject_read){
         .realm = l->realm->config->name,
         .bucket = (int)sg_bucket(sg_str(l->realm->config->name), sg_str(l->subject)),
@@ -284,9 +284,11 @@ source_answered(struct sg_logins_request *ask, int rc, const struct sg_err *err)
 {
     struct login *l = sg_container_of(ask, struct login, ask);
 
-    if (rc != 0 && err->code == SG_E_INVALID)
+    if (rc != 0 && err->code == SG_E_INVALID) {
+        /* The statement cannot do with this login: then nobody has it. */
         engine_event(l->realm->engine, true, "the login source gave a strange answer", err);
-    if (rc != 0)
+        step_decoy(l);
+    } else if (rc != 0)
         unavailable(l, "the login source does not answer");
     else
         step_decoy(l);

@@ -172,6 +172,12 @@ describe('a login that is refused', () => {
     assert.equal((await post(a, { login: 'a', password: 'x', audience: 'https://other' })).status, 400);
     assert.equal((await post(a, { login: 'a', password: 'x' }, { realm: 'none' })).status, 404);
   });
+  test('is refused all the same when the statement cannot do with the login or the identity source with the subject', async () => {
+    const r = await importLines('main', [{ login: 'odd@example.org', subject: 'not a number', hash: django('x') }]);
+    assert.equal(r.code, 0, r.stderr);
+    const expected = shape(await post(a, { login: 'nobody@example.org', password: 'x' }));
+    assert.deepEqual(shape(await post(a, { login: 'odd@example.org', password: 'x' })), expected);
+  });
   test('for good by a hash that cannot be checked is told to the operator, not to the caller', async () => {
     await w.app("UPDATE users SET password = '$2b$31$' || repeat('a', 53) WHERE id = 9");
     const r = await post(a, { login: 'user9', password: 'x' }, { realm: 'live' });
