@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
 import { until } from '../lib/wait.mjs';
 
-const TIMEOUT_MS = 250;
+const TIMEOUT_MS = 500;
 const claims = {
   tenant: { path: 'org.id', type: 'string', required: true },
   level: { type: 'int' },
@@ -43,7 +43,7 @@ before(async () => {
     source: 'http', url: `http://127.0.0.1:${users.address().port}/v1/users/{subject}`, lookup: null, changes: null, when_down, timeout: `${TIMEOUT_MS}ms`, bearer_file: 'users-token',
     paths: { subject: 'data.user.id', active: 'data.enabled', roles: 'data.roles', permissions: 'data.rights', version: 'data.rev', attributes: 'data.extra' }, claims,
   });
-  const sql = (when_down) => ({ lookup: 'SELECT * FROM said($1)', when_down, timeout: '250ms', claims });
+  const sql = (when_down) => ({ lookup: 'SELECT * FROM said($1)', when_down, timeout: `${TIMEOUT_MS}ms`, claims });
   w = await startWorld({
     users: 300, init: false,
     realms: { main: { identity: sql('refuse') }, known: { identity: sql('last_known') }, http: { identity: identity('refuse') }, httpknown: { identity: identity('last_known') } },
@@ -177,7 +177,7 @@ describe('the source http', () => {
     assert.equal((await a.exchange(s)).status, 200);
   });
   test('is asked at most so often at once, over connections that are kept', async () => {
-    const all = await Promise.all(Array.from({ length: 30 }, () => person('http')));
+    const all = await Promise.all(Array.from({ length: 20 }, () => person('http')));
     const sockets = new Set();
     let now = 0, most = 0;
     broken = (res, answer) => {
