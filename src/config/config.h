@@ -41,6 +41,7 @@ struct sg_realm_config {
     struct {
         const char *store, *url, *codec, *key_prefix, *cookie, *cookie_domain, *subject_path;
         bool cookie_secure;
+        bool psync;                           /* followed as a replica, not by notifications */
         const char *secrets[SG_LIST_MAX + 1]; /* NULL-ended, at least one */
         int64_t default_idle_ms;
         int64_t absence_hold_ms;
@@ -64,7 +65,12 @@ struct sg_realm_config {
     struct {
         const char *alg, *cookie;
         int64_t lifetime_ms, leeway_ms;
+        int max_bytes; /* a token that would be longer leaves its roles out */
     } token;
+    struct {
+        int64_t rotate_every_ms; /* 0 = not for its age */
+        int64_t publish_ahead_ms;
+    } keys;
     int64_t refresh_lifetime_ms, refresh_grace_ms, session_absolute_ms;
     struct sg_client_config clients[SG_LIST_MAX];
     int n_clients;
@@ -72,7 +78,8 @@ struct sg_realm_config {
 
 struct sg_config {
     const char *path;
-    const char *instance, *listen, *control, *keyring;
+    const char *instance, *listen, *control;
+    const char *keyring; /* a path, or "${NAME}": the environment variable holds it */
     int loops, connections;
     const char *shards[SG_SHARDS_MAX];
     int n_shards;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/encode.h"
 #include "session/engine_internal.h"
+#include "session/held_keys.h"
 #include "session/identities.h"
 #include "session/reread.h"
+#include "session/rotation.h"
 
 #include <stdlib.h>
 
 #define TICK_MS 100
 #define PURGE_TICKS 600 /* a minute */
+#define ROTATE_TICKS 10 /* the schedule of the signing keys, by loop 0 */
 #define SWEEP_TICKS 20  /* one bounded step of one realm every 2 s, by loop 0 */
 #define MINUTE_MS INT64_C(60000)
 
@@ -48,6 +52,7 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
                                              .key_prefix = config->legacy.key_prefix,
                                              .timeout_ms = OP_TIMEOUT_MS};
     struct sg_realm *r = calloc(1, sizeof *r);
+    struct sg_hash check;
 
     if (r == NULL)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
@@ -55,6 +60,8 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
     r->engine = e;
     r->config = config;
     r->digest_key = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_DIGEST);
+    check = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_CHECK);
+    sg_hex(check.b, sizeof check.b, r->root_check);
     r->codec = sg_codec_find(config->legacy.codec);
     if (r->codec == NULL || store == NULL)
         return sg_fail(err, SG_E_INVALID, config->name, "there is no %s '%s'",
@@ -69,7 +76,7 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
         .cookie_secure = config->legacy.cookie_secure,
         .cookie_domain =
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
-    if (segue_keyset_new(&r->keys) != SEGUE_OK)
+    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
@@ -144,6 +151,8 @@ on_tick(uv_timer_t *timer)
         feed_poll_all(e);
     if (e->ticks % SWEEP_TICKS == 0 && e->options.loop_index == 0 && !e->sweeping && e->schema_ok)
         sweep(e->realms[e->ticks / SWEEP_TICKS % (uint64_t)e->n_realms]);
+    if (e->ticks % ROTATE_TICKS == 0 && e->options.loop_index == 0)
+        rotation_tick(e);
     if (e->ticks % PURGE_TICKS == 0)
         purge(e);
     for (i = 0; i < e->n_realms; i++)
@@ -160,6 +169,7 @@ free_engine(struct sg_engine *e)
 
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
+        segue_keyset_free(r->old_keys);
         sg_revoked_free(r->revoked);
         reread_free(r->reread);
         caches_free(r);
@@ -234,7 +244,9 @@ sg_engine_close(struct sg_engine *e, void (*closed)(void *ctx), void *ctx)
     e->closing = true;
     e->closed = closed;
     e->closed_ctx = ctx;
-    if (!uv_is_active((uv_handle_t *)&e->tick))
+    if (uv_is_active((uv_handle_t *)&e->tick))
+        control_leave(e);
+    else
         close_parts(e); /* opening failed half-way */
 }
 
@@ -276,7 +288,7 @@ fail:
 bool
 realm_is_known(const struct sg_realm *r)
 {
-    return r->policy.version > 0 && r->engine->map_read;
+    return r->policy.version > 0 && r->engine->map_read && !r->foreign_root;
 }
 
 bool
@@ -287,15 +299,13 @@ sg_engine_ready(const struct sg_engine *e, const char **why)
     for (i = 0; i < e->n_realms; i++) {
         const struct sg_realm *r = e->realms[i];
 
-        if (!realm_is_known(r)) {
+        if (!realm_is_known(r) && !r->foreign_root) {
             *why = "no policy or bucket map read yet: is the control database up, and was `segue "
                    "init` run?";
             return false;
         }
-        if (r->signing == NULL) {
-            *why = "no active signing key: run `segue init`";
+        if ((*why = held_keys_missing(r)) != NULL)
             return false;
-        }
     }
     if (!e->schema_ok) {
         *why =

@@ -54,6 +54,11 @@ struct continuity {
     int64_t evicted, flushes;
 };
 
+/* A private half that the keyring does not open, under the sealing key that was tried. */
+#define SG_UNOPENED_MAX 16
+struct unopened_key {
+    char kid[SEGUE_KID_BYTES + 1], sealed_with[SG_SEAL_ID_MAX + 1], why[900];
+};
 struct reread; /* reread.h */
 
 struct sg_realm {
@@ -67,7 +72,13 @@ struct sg_realm {
     struct sg_policy policy;
     struct continuity continuity;
     struct segue_keyset *keys;
-    struct segue_key *signing; /* the active key; NULL = none read yet */
+    struct segue_keyset *old_keys; /* retired: they tell whose an expired token was, no more */
+    struct segue_key *signing;     /* the active key; NULL = none read yet, or not to be opened */
+    char active_kid[SEGUE_KID_BYTES + 1];
+    struct unopened_key unopened[SG_UNOPENED_MAX];
+    int n_unopened;
+    bool foreign_root; /* the keyring is another realm's, or another installation's */
+    char root_check[2 * SG_HASH_BYTES + 1];
     struct sg_revoked *revoked;
     bool revoked_full; /* the set met its bound: every token is asked about */
     int64_t beat;
@@ -98,7 +109,7 @@ struct sg_engine {
     struct sg_store *store;
     struct sg_pg *control;
     struct sg_pg_listener *control_listener;
-    struct sg_pg_batch control_batch, instance_batch;
+    struct sg_pg_batch control_batch, instance_batch, leave_batch;
     bool control_busy, control_again, instance_busy, map_read, map_wanted;
     uint64_t control_good_ns; /* the reading that began then was answered */
     uint64_t control_sent_ns;
@@ -106,7 +117,7 @@ struct sg_engine {
     uint64_t instance_sent_ns, instance_told_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
     uint64_t ticks;
-    bool sweeping, schema_ok, schema_busy;
+    bool sweeping, rotating, schema_ok, schema_busy;
     char schema_why[520]; /* what the last check of the shards' schemas found wrong */
     struct feed feeds[SG_SHARDS_MAX];
     struct sg_realm *realms[SG_REALMS_MAX];
@@ -135,6 +146,8 @@ bool realm_is_known(const struct sg_realm *r);
 /* control.c */
 int control_start(struct sg_engine *e, struct sg_err *err);
 void control_poll(struct sg_engine *e);
+/* This loop stops: it is no longer waited for. Once, before closing. */
+void control_leave(struct sg_engine *e);
 /* The map must be read again (a shard said it does not own a bucket). */
 void control_reread_map(struct sg_engine *e);
 

@@ -210,7 +210,8 @@ may_mint(const struct grant *g)
 {
     const struct sg_realm *r = g->realm;
 
-    if (g->want == WANT_CHECK || !g->identity_known || !g->claims_fit)
+    if (g->want == WANT_CHECK || !g->identity_known || !g->claims_fit ||
+        sg_policy_client_is_disabled(&r->policy, sg_str(g->client_id)))
         return false;
     if (g->renewing || g->row.has_jwt)
         return true;

@@ -89,6 +89,13 @@ mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_b
                                   .audiences = realm->config->audiences,
                                   .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
 
-    return segue_verify(realm->keys, &policy, sg_wall_ms(realm->engine->clock) / 1000, token.ptr,
-                        token.len, buf, claims);
+    int64_t now_sec = sg_wall_ms(realm->engine->clock) / 1000;
+    enum segue_status status =
+        segue_verify(realm->keys, &policy, now_sec, token.ptr, token.len, buf, claims);
+
+    if (status != SEGUE_UNKNOWN_KEY || segue_keyset_count(realm->old_keys) == 0)
+        return status;
+    /* A key is retired once all it signed has expired, so whatever has not is somebody else's. */
+    status = segue_verify(realm->old_keys, &policy, now_sec, token.ptr, token.len, buf, claims);
+    return status == SEGUE_EXPIRED ? SEGUE_EXPIRED : SEGUE_UNKNOWN_KEY;
 }

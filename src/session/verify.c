@@ -267,7 +267,11 @@ use_jwt(struct verify *v)
         enum sg_when_stale answer = v->engine->options.config->when_stale;
 
         if (answer == SG_STALE_REJECT) {
-            verify_nobody(v, "the feed of revocations is stale");
+            v->keep_jwt = true; /* it is as good as before once the feed is fresh */
+            if (v->legacy_key.len > 0 && !v->asked_legacy)
+                ask_legacy(v);
+            else
+                verify_nobody(v, "the feed of revocations is stale");
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
@@ -312,7 +316,8 @@ judge_jwt(struct verify *v)
     }
     s = sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
-        (s != NULL && (s->banned || v->claims.sv < s->epoch))) {
+        (s != NULL && (s->banned || v->claims.sv < s->epoch)) ||
+        sg_policy_client_is_disabled(&r->policy, text(v->claims.client_id))) {
         v->state = JWT_REVOKED;
         v->bad = "revoked";
         return;

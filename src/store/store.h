@@ -260,6 +260,8 @@ struct sg_rotate {
     struct sg_buf successor_sealed; /* owned by the caller: sg_buf_free */
     uint8_t successor_digest[SG_DIGEST_BYTES];
 };
+/* Those of one shard that wait for it share a transaction; what becomes of one does not touch the
+ * others. */
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
