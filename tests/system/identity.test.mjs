@@ -2,9 +2,13 @@
 // Roles and custom claims from the user's own database, over SQL and over HTTP: what is minted, and what is not when the source is
 // down or makes no sense. Never more rights than were last known.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { root, segue } from '../lib/paths.mjs';
+import { run } from '../lib/proc.mjs';
 import { LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -298,5 +302,16 @@ for (const [kind, realms] of [['http', ['http', 'httpknown']], ['sql', ['main', 
       assert.equal(await w.total(`SELECT count(*) FROM segue.subject WHERE 'admin' = ANY (roles) OR source_version > 50`), 0);
     });
   });
+
+test('the example of deploy/ is a configuration', async () => {
+  const example = readFileSync(path.join(root, 'deploy/identity/http.yaml'), 'utf8');
+  for (const name of ['users-ca.pem', 'users-webhook-secret']) w.keep(name, 'x\n');
+  const { identity: _, ...realm } = w.config.realms.http;
+  const keys = Object.entries(realm).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}\n`).join('');
+  const file = path.join(w.dir, 'example.yaml');
+  writeFileSync(file, `segue: ${JSON.stringify(w.config.segue)}\nrealms:\n  http:\n${keys}${example.replace(/^(?=.)/gm, '    ')}`);
+  const r = await run(segue, ['status', '--config', file]);
+  assert.equal(r.code, 0, r.stderr);
+});
 
 test('no credential of the source shows anywhere', async () => assert.deepEqual(await w.leaks(), []));
