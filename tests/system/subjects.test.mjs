@@ -144,6 +144,8 @@ describe('PATCH /v1/subjects', () => {
     await refused(400, 'invalid_request', { attributes: { x: 'y'.repeat(3000) } }, { 'if-match': '*' });
     assert.equal((await get(id)).version, 1);
     assert.equal((await call('GET', 'nobody')).status, 404);
+    for (const odd of ['%ff', 'a%0a', 'x'.repeat(201)]) assert.equal((await call('GET', odd)).status, 400, odd);
+    assert.equal((await call('GET', 'changed')).status, 404); // a name like any other
     assert.equal((await patch('nobody', {}, { 'if-match': '*' })).status, 404);
     assert.equal(await w.total("SELECT count(*) FROM segue.subject WHERE subject = 'nobody'"), 0);
     const del = await call('DELETE', id);
