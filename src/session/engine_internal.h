@@ -4,6 +4,7 @@
 
 /* Inside the session layer only. */
 #include "base/hash.h"
+#include "event/work.h"
 #include "identity/identity.h"
 #include "keys/digest.h"
 #include "legacy/legacy.h"
@@ -24,6 +25,8 @@
 #define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
 #define IDENTITY_FRESH_MS 1000
+#define ISSUED_SLOTS 4096      /* per realm and loop */
+#define ISSUED_MS 10000        /* /verify mints at most this often for a session, per loop */
 #define IDENTITY_TELL_MS 10000 /* between two lines about trouble with a realm's source */
 
 /* What was learnt of a legacy credential lately, so that its next requests cost one read of the
@@ -40,6 +43,15 @@ struct handle_slot {
     uint8_t sid[SG_SID_BYTES];
     bool used;
     char key[SG_LEGACY_KEY_MAX + 1];
+};
+
+/* The JWT minted last for a session on this loop: who does not keep it is given it once more. */
+struct issued {
+    uint8_t sid[SG_SID_BYTES];
+    struct sg_hash content; /* of all that it says, but its times */
+    uint64_t until_ns;      /* 0 = free */
+    int64_t exp_sec;
+    char *token;
 };
 
 struct identity_slot {
@@ -87,6 +99,8 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct login_desk *login_desk; /* NULL: it takes no passwords */
+    struct issued issued[ISSUED_SLOTS];
     struct reread *reread;
     uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
@@ -107,6 +121,7 @@ struct sg_engine {
     struct sg_engine_options options;
     struct sg_shards *shards;
     struct sg_store *store;
+    struct sg_work_end *work; /* where passwords are checked; NULL: no realm takes any */
     struct sg_pg *control;
     struct sg_pg_listener *control_listener;
     struct sg_pg_batch control_batch, instance_batch, leave_batch;
@@ -162,6 +177,13 @@ bool feed_is_answered(const struct sg_realm *r, int bucket);
 /* The feed, or what feeds it, is older than the configuration allows for this session's bucket. */
 bool feed_is_stale(const struct sg_realm *r, int bucket);
 
+/* login.c: what a realm that takes passwords needs besides. */
+SG_MUST_USE int login_desk_open(struct sg_realm *r, struct sg_err *err);
+void login_desk_tick(struct sg_realm *r); /* each TICK_MS */
+/* closed: from a later turn of the loop, or at once where nothing has to be closed. */
+void login_desk_close(struct sg_realm *r, void (*closed)(void *ctx), void *ctx);
+void login_desk_free(struct sg_realm *r);
+
 /* caches.c: bounded, direct-mapped; a lost entry costs one look-up */
 const struct recent *recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);
 void recent_put(struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES],
@@ -172,6 +194,11 @@ void handle_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const char 
 const struct sg_identity *identity_find(const struct sg_realm *r, const char *subject);
 void identity_put(struct sg_realm *r, const struct sg_identity *identity);
 void identity_forget(struct sg_realm *r, const char *subject);
+/* The JWT of that content minted for the session a moment ago; NULL: mint one. */
+const struct issued *issued_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES],
+                                 const struct sg_hash *content);
+void issued_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const struct sg_hash *content,
+                const char *token, int64_t exp_sec, int64_t keep_ms);
 void caches_free(struct sg_realm *r);
 
 #endif

@@ -13,7 +13,9 @@ enum grant_outcome {
     GRANT_TOKEN,       /* a JWT was minted */
     GRANT_NO_TOKEN,    /* the session is good; policy or request do not hand a JWT over */
     GRANT_ANONYMOUS,   /* a session of nobody */
-    GRANT_NOBODY,      /* no such session, ended, or its subject is banned: why says which */
+    GRANT_NOBODY,      /* no such session, or ended: why says which */
+    GRANT_BANNED,      /* its subject is */
+    GRANT_UNKNOWN,     /* its subject is, to the identity source */
     GRANT_UNAVAILABLE, /* it cannot be known now: err */
 };
 
@@ -51,6 +53,7 @@ struct grant {
     struct minted minted;
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
+    uint64_t proof_ns; /* when the credential was about to be read; 0 = its session is known */
     bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
     bool just_read;   /* the identity is the source's own word */
     bool asked_again; /* the source, after an answer older than what is stored */

@@ -47,18 +47,22 @@ sg_redis_conn_send(struct sg_redis_conn *c, struct sg_err *err)
 int
 sg_redis_conn_wait(struct sg_redis_conn *c, int wait_ms, redisReply **reply, struct sg_err *err)
 {
+    bool patient = wait_ms < 0;
     char bytes[READ_BYTES];
     redisReply *r = NULL;
-    size_t n;
+    int64_t n;
 
     while (sg_redis_reader_next(&c->reader, &r, err) == 0) {
         if (r != NULL) {
             *reply = r;
             return 0;
         }
-        if (sg_wire_read(c->wire, bytes, sizeof bytes, wait_ms, &n, err) != 0)
+        n = sg_wire_read(c->wire, bytes, sizeof bytes, patient ? c->timeout_ms : wait_ms, err);
+        if (n == 0)
+            return sg_fail(err, SG_E_TIMEOUT, c->url.name, "no answer in time");
+        if (n < 0)
             return -1;
-        if (sg_redis_reader_feed(&c->reader, bytes, n, err) != 0)
+        if (sg_redis_reader_feed(&c->reader, bytes, (size_t)n, err) != 0)
             break;
     }
     if (err != NULL)
@@ -185,6 +189,7 @@ sg_redis_conn_open(const struct sg_redis_conn_options *o, struct sg_redis_conn *
     if (c == NULL)
         return sg_fail(err, SG_E_INTERNAL, "redis", "out of memory");
     c->out = SG_BUF_INIT(SG_REDIS_CONN_OUT_MAX);
+    c->timeout_ms = o->timeout_ms;
     if (sg_redis_url_parse(o->url, &c->url, err) != 0)
         goto fail;
     wire.host = c->url.host;

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "redis/resp.h"
 #include "redis/url.h"
-#include "source/wire.h"
+#include "redis/wire.h"
 
 /* A blocking Redis connection: commands are appended, sent together, their replies read one by one
  * in order. Nothing of it is usable after a call failed with other than SG_E_TIMEOUT of
@@ -17,6 +17,7 @@ struct sg_redis_conn {
     struct sg_wire *wire;
     struct sg_redis_reader reader;
     struct sg_buf out;
+    int timeout_ms;
     char run_id[41]; /* of the server process */
     int version;     /* its major version */
     bool replica;    /* it follows another server: not strongly consistent, not for writing */
