@@ -9,6 +9,7 @@ static const struct cli_command commands[] = {
     {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
+    {"report", "how long the tokens would be, before a rollout", cmd_report},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
     {"keys", "list, rotate, revoke and reseal signing keys", cmd_keys},

@@ -86,6 +86,7 @@ struct sg_realm {
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
     struct sg_sweep sweep;
+    uint64_t size_told_ns; /* that a token fits in no cookie */
     struct sg_counters counters;
 };
 

@@ -2,6 +2,7 @@
 #include "session/mint.h"
 
 #include "base/encode.h"
+#include "session/held_keys.h"
 
 static struct segue_slice
 pub(const char *s)
@@ -19,50 +20,134 @@ names_out(const struct sg_names *names, struct segue_slice *out)
     return (size_t)names->n;
 }
 
+void
+mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
+          const struct mint_request *q, bool by_reference, struct mint_room *room,
+          struct segue_claims *c)
+{
+    uint8_t random[SG_SID_BYTES];
+
+    sg_random(random, sizeof random);
+    sg_b64url_text(random, sizeof random, room->jti);
+    sg_b64url_text(q->sid, SG_SID_BYTES, room->sid);
+    *c = (struct segue_claims)SEGUE_CLAIMS_INIT;
+    c->iss = pub(config->issuer);
+    c->sub = pub(q->subject);
+    c->client_id = pub(q->client_id);
+    room->aud = pub(q->audience);
+    c->aud = &room->aud;
+    c->n_aud = 1;
+    c->jti = pub(room->jti);
+    c->sid = pub(room->sid);
+    c->iat = now_sec;
+    c->exp = now_sec + (q->lifetime_ms + 999) / 1000;
+    c->bkt = q->bucket;
+    c->sv = q->epoch;
+    c->rv = q->source_version >= 0 ? q->source_version : 0;
+    c->re = realm_epoch;
+    if (q->binding[0] != '\0')
+        c->lh = pub(q->binding);
+    if (by_reference) {
+        room->reference =
+            (struct segue_extra){.name = pub(SG_CLAIM_REFERENCE), .kind = SEGUE_INT, .number = 1};
+        c->extra = &room->reference;
+        c->n_extra = 1;
+        return;
+    }
+    c->roles = room->roles;
+    c->n_roles = names_out(q->roles, room->roles);
+    c->permissions = room->permissions;
+    c->n_permissions = names_out(q->permissions, room->permissions);
+}
+
+static enum segue_status
+mint_as(struct sg_realm *r, const struct mint_request *q, bool by_reference, char *out, size_t cap,
+        size_t *len, struct segue_error *why)
+{
+    struct mint_room room;
+    struct segue_claims c;
+
+    mint_fill(r->config, r->policy.realm_epoch, sg_wall_ms(r->engine->clock) / 1000, q,
+              by_reference, &room, &c);
+    return segue_mint(r->signing, &c, out, cap, len, why);
+}
+
+/* At most once a minute: it is the same subjects again and again. */
+static void
+tell_no_cookie(struct sg_realm *r)
+{
+    uint64_t now = sg_mono_ns(r->engine->clock);
+    struct sg_err err;
+
+    r->counters.refused_size++;
+    if (r->size_told_ns != 0 && now - r->size_told_ns < 60000 * SG_NS_PER_MS)
+        return;
+    r->size_told_ns = now;
+    sg_fail(&err, SG_E_LIMIT, r->config->name, "see `segue report sizes`");
+    engine_event(r->engine, true,
+                 "a token is too long for a cookie even without roles: no cookie is set", &err);
+}
+
+/* A browser drops what is longer than it keeps, without a word: the login would seem not to take.
+ */
+static void
+fit_in_cookie(struct sg_realm *r, const struct mint_request *q, struct minted *out)
+{
+    size_t room = sg_cookie_room(r->config), len;
+    struct segue_error why;
+
+    out->small[0] = '\0';
+    if (out->len <= room)
+        return;
+    out->no_cookie = room == 0 || mint_as(r, q, true, out->small, room + 1, &len, &why) != SEGUE_OK;
+    if (out->no_cookie)
+        tell_no_cookie(r);
+    else
+        r->counters.minted_reference++;
+}
+
 int
 mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, struct sg_err *err)
 {
-    struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64);
-    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud = pub(q->audience);
-    struct segue_claims c = SEGUE_CLAIMS_INIT;
-    int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
+    size_t cap = (size_t)realm->config->token.max_bytes + 1;
     struct segue_error why;
     enum segue_status status;
-    uint8_t random[16];
 
     if (realm->signing == NULL)
-        return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name,
-                       "no active signing key was read yet");
-    sg_random(random, sizeof random);
-    sg_b64url_add(&jti, sg_slice((char *)random, sizeof random));
-    sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
-    c.iss = pub(realm->config->issuer);
-    c.sub = pub(q->subject);
-    c.client_id = pub(q->client_id);
-    c.aud = &aud;
-    c.n_aud = 1;
-    c.jti = (struct segue_slice){jti.ptr, jti.len};
-    c.sid = (struct segue_slice){sid.ptr, sid.len};
-    c.iat = now;
+        return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name, "%s", held_keys_missing(realm));
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
-    c.exp = now + out->expires_in_sec;
-    c.roles = roles;
-    c.n_roles = names_out(q->roles, roles);
-    c.permissions = permissions;
-    c.n_permissions = names_out(q->permissions, permissions);
-    c.bkt = q->bucket;
-    c.sv = q->epoch;
-    c.rv = q->source_version >= 0 ? q->source_version : 0;
-    c.re = realm->policy.realm_epoch;
-    if (q->binding[0] != '\0')
-        c.lh = pub(q->binding);
-    status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
-    sg_buf_free(&sid);
-    sg_buf_free(&jti);
-    if (status != SEGUE_OK)
+    out->no_cookie = false;
+    status = mint_as(realm, q, false, out->token, cap, &out->len, &why);
+    out->by_reference = status == SEGUE_TOO_LARGE;
+    if (out->by_reference) {
+        status = mint_as(realm, q, true, out->token, cap, &out->len, &why);
+        realm->counters.minted_reference++;
+    }
+    if (status != SEGUE_OK) {
+        realm->counters.refused_size += status == SEGUE_TOO_LARGE;
         return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
                        "%s: %s", segue_strerror(status), why.text);
+    }
+    fit_in_cookie(realm, q, out);
     return 0;
+}
+
+const char *
+minted_cookie(const struct minted *m)
+{
+    return m->no_cookie ? NULL : m->small[0] != '\0' ? m->small : m->token;
+}
+
+bool
+mint_is_reference(const struct segue_claims *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_extra; i++)
+        if (sg_slice_eq(sg_slice(c->extra[i].name.ptr, c->extra[i].name.len),
+                        sg_str(SG_CLAIM_REFERENCE)))
+            return true;
+    return false;
 }
 
 int64_t
