@@ -56,6 +56,8 @@ print_sizes(const struct sg_realm_config *realm, const struct sizes *s)
     printf("realm %s: %lld active subjects, %s", realm->name, (long long)s->subjects, s->alg);
     if (s->unread > 0)
         printf("; %lld more were not read from the identity source yet", (long long)s->unread);
+    if (s->unclaimed > 0)
+        printf("; %lld more lack a required claim, so they get no token", (long long)s->unclaimed);
     printf("\n\n  bytes                                 p50    p99    max    limit      over\n");
     print_spread("cookie, name and value", s->cookie_counts, s->cookie_bytes, s->over_cookie);
     print_spread("whole header that reaches the app", s->header_counts, s->header_bytes,

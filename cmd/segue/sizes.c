@@ -110,8 +110,10 @@ add_subject(struct sizes *s, const struct sg_token_gauge *gauge, const struct sg
     size_t name = strlen(c->token.cookie), cookie, upstream, header;
     struct sg_token_sizes sizes;
 
-    if (sg_token_sizes(gauge, who, bucket, epoch, &sizes, err) != 0)
-        return -1;
+    if (sg_token_sizes(gauge, who, bucket, epoch, &sizes, err) != 0) {
+        s->unclaimed += err->code == SG_E_DENIED;
+        return err->code == SG_E_DENIED ? 0 : -1;
+    }
     cookie = name + sizes.token;
     upstream = sizes.token <= (size_t)c->token.max_bytes ? sizes.token : sizes.reference;
     header = (size_t)s->other_bytes + LEGACY_COOKIE_BYTES + SEGUE_HEADERS_BYTES + upstream +
@@ -131,7 +133,7 @@ add_subject(struct sizes *s, const struct sg_token_gauge *gauge, const struct sg
     return 0;
 }
 
-enum { BUCKET, SUBJECT, ROLES, PERMISSIONS, EPOCH, VERSION };
+enum { BUCKET, SUBJECT, ROLES, PERMISSIONS, EPOCH, VERSION, ATTRIBUTES };
 
 static int
 add_row(struct sizes *s, const struct sg_token_gauge *gauge, PGresult *r, int i, struct sg_err *err)
@@ -145,7 +147,8 @@ add_row(struct sizes *s, const struct sg_token_gauge *gauge, PGresult *r, int i,
     }
     snprintf(who.subject, sizeof who.subject, "%s", PQgetvalue(r, i, SUBJECT));
     if (sg_names_from_array(&who.roles, sg_str(PQgetvalue(r, i, ROLES)), err) != 0 ||
-        sg_names_from_array(&who.permissions, sg_str(PQgetvalue(r, i, PERMISSIONS)), err) != 0)
+        sg_names_from_array(&who.permissions, sg_str(PQgetvalue(r, i, PERMISSIONS)), err) != 0 ||
+        sg_identity_set_attributes(&who, sg_str(PQgetvalue(r, i, ATTRIBUTES)), err) != 0)
         return -1;
     return add_subject(s, gauge, &who, atoi(PQgetvalue(r, i, BUCKET)),
                        atoi(PQgetvalue(r, i, EPOCH)), err);
@@ -167,7 +170,8 @@ read_shard(struct sizes *s, const struct sg_token_gauge *gauge, const char *conn
         PGresult *r;
 
         rc = control_run(&db, &r, err,
-                         "SELECT bucket, subject, roles, permissions, epoch, source_version "
+                         "SELECT bucket, subject, roles, permissions, epoch, source_version, "
+                         "attributes "
                          "FROM segue.subject WHERE realm = $1 AND status = 'active' "
                          "AND (bucket, subject) > ($2::int, $3) AND bucket IN (SELECT bucket FROM "
                          "segue.bucket_owner WHERE owned) ORDER BY bucket, subject LIMIT " PAGE,

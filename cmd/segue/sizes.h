@@ -34,6 +34,7 @@ struct sizes {
     /* out */
     char alg[16];
     int64_t subjects, unread; /* unread: not asked of the identity source yet, so not counted */
+    int64_t unclaimed;        /* lack a custom claim that is required: they get no token */
     int64_t over_cookie;      /* their cookie leaves the roles out */
     int64_t over_token;       /* so does every token of theirs: token.max_bytes */
     int64_t over_header;

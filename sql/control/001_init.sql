@@ -15,6 +15,8 @@ CREATE TABLE segue_control.policy (
     percent_e2       integer     NOT NULL DEFAULT 0 CHECK (percent_e2 BETWEEN 0 AND 10000), -- 0.01 % grain
     cohorts          text[]      NOT NULL DEFAULT '{}',  -- roles whose holders are in, whatever the percentage
     realm_epoch      integer     NOT NULL DEFAULT 0,     -- raised by rollback --distrust-jwts
+    disabled_clients text[]      NOT NULL DEFAULT '{}'   -- their tokens are refused, and they get none
+        CHECK (cardinality(disabled_clients) <= 64),
     phase_entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_by       text        NOT NULL DEFAULT '',

@@ -10,7 +10,7 @@ static const struct sg_pg_stmt read_policy = {
     .name = "control_policy",
     .sql = "SELECT realm, version, phase, percent_e2, array_to_string(cohorts, ','), realm_epoch, "
            "(extract(epoch FROM phase_entered_at) * 1000)::bigint, pg_is_in_recovery()::int, "
-           "root_check "
+           "array_to_string(disabled_clients, chr(31)), root_check "
            "FROM segue_control.policy",
 };
 static const struct sg_pg_stmt read_continuity = {
@@ -50,19 +50,29 @@ copy_text(char *out, size_t cap, struct sg_slice s)
     snprintf(out, cap, "%.*s", (int)s.len, s.ptr != NULL ? s.ptr : "");
 }
 
-static void
-take_cohorts(struct sg_policy *p, struct sg_slice list)
+/* Cuts the first of what is separated off the list; false at its end. */
+static bool
+next_item(struct sg_slice *list, char separator, struct sg_slice *item)
 {
-    p->n_cohorts = 0;
-    while (list.len > 0 && p->n_cohorts < SG_COHORTS_MAX) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t n = comma != NULL ? (size_t)(comma - list.ptr) : list.len;
+    const char *end = list->len > 0 ? memchr(list->ptr, separator, list->len) : NULL;
+    size_t n = end != NULL ? (size_t)(end - list->ptr) : list->len;
 
-        copy_text(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], sg_slice(list.ptr, n));
-        list = sg_slice(list.ptr + n, list.len - n);
-        if (list.len > 0)
-            list = sg_slice(list.ptr + 1, list.len - 1);
-    }
+    if (list->len == 0)
+        return false;
+    *item = sg_slice(list->ptr, n);
+    *list = end != NULL ? sg_slice(end + 1, list->len - n - 1) : (struct sg_slice){0};
+    return true;
+}
+
+static void
+take_lists(struct sg_policy *p, struct sg_slice cohorts, struct sg_slice disabled)
+{
+    struct sg_slice item;
+
+    while (p->n_cohorts < SG_COHORTS_MAX && next_item(&cohorts, ',', &item))
+        copy_text(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], item);
+    while (p->n_disabled < SG_DISABLED_MAX && next_item(&disabled, '\x1f', &item))
+        copy_text(p->disabled[p->n_disabled++], sizeof p->disabled[0], item);
 }
 
 /* Returns whether this confirms the policies (rule 13): not what a replica says, and not what is
@@ -83,10 +93,10 @@ take_policies(struct sg_engine *e, const struct sg_pg_batch *b, bool *changed)
         p.version = sg_pg_int(b, POLICY, i, 1, 0);
         if (sg_phase_parse(sg_pg_value(b, POLICY, i, 2), &p.phase, NULL) != 0)
             continue; /* the table's CHECK forbids it */
-        r->foreign_root = sg_pg_value(b, POLICY, i, 8).len > 0 &&
-                          !sg_slice_eq(sg_pg_value(b, POLICY, i, 8), sg_str(r->root_check));
+        r->foreign_root = sg_pg_value(b, POLICY, i, 9).len > 0 &&
+                          !sg_slice_eq(sg_pg_value(b, POLICY, i, 9), sg_str(r->root_check));
         p.percent_e2 = (int)sg_pg_int(b, POLICY, i, 3, 0);
-        take_cohorts(&p, sg_pg_value(b, POLICY, i, 4));
+        take_lists(&p, sg_pg_value(b, POLICY, i, 4), sg_pg_value(b, POLICY, i, 8));
         p.realm_epoch = (int)sg_pg_int(b, POLICY, i, 5, 0);
         p.phase_entered_ms = sg_pg_int(b, POLICY, i, 6, 0);
         if (p.version < r->policy.version)

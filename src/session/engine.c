@@ -2,6 +2,8 @@
 #include "base/encode.h"
 #include "session/engine_internal.h"
 #include "session/held_keys.h"
+#include "session/identities.h"
+#include "session/reread.h"
 #include "session/rotation.h"
 
 #include <stdlib.h>
@@ -19,6 +21,17 @@ engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_er
         e->options.event(e->options.ctx, bad, what, err);
 }
 
+void
+realm_identity_trouble(struct sg_realm *r, const struct sg_err *err)
+{
+    uint64_t now = sg_mono_ns(r->engine->clock);
+
+    if (r->identity_told_ns != 0 && now - r->identity_told_ns < IDENTITY_TELL_MS * SG_NS_PER_MS)
+        return;
+    r->identity_told_ns = now;
+    engine_event(r->engine, true, "the identity source is of no use for a token", err);
+}
+
 struct sg_realm *
 engine_find_realm(struct sg_engine *e, const char *name)
 {
@@ -34,16 +47,10 @@ static int
 open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_err *err)
 {
     const struct sg_legacy_store_type *store = sg_legacy_store_find(config->legacy.store);
-    const struct sg_identity_source_type *source = sg_identity_source_find(config->identity.source);
     struct sg_legacy_store_options legacy = {.url = config->legacy.url,
                                              .realm = config->name,
                                              .key_prefix = config->legacy.key_prefix,
                                              .timeout_ms = OP_TIMEOUT_MS};
-    struct sg_identity_source_options identity = {.conninfo = config->identity.url,
-                                                  .lookup_sql = config->identity.lookup,
-                                                  .changes_sql = config->identity.changes,
-                                                  .timeout_ms = OP_TIMEOUT_MS,
-                                                  .connections = 1};
     struct sg_realm *r = calloc(1, sizeof *r);
     struct sg_hash check;
 
@@ -56,14 +63,10 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
     check = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_CHECK);
     sg_hex(check.b, sizeof check.b, r->root_check);
     r->codec = sg_codec_find(config->legacy.codec);
-    if (r->codec == NULL || store == NULL || source == NULL)
+    if (r->codec == NULL || store == NULL)
         return sg_fail(err, SG_E_INVALID, config->name, "there is no %s '%s'",
-                       r->codec == NULL ? "codec"
-                       : store == NULL  ? "legacy store"
-                                        : "identity source",
-                       r->codec == NULL ? config->legacy.codec
-                       : store == NULL  ? config->legacy.store
-                                        : config->identity.source);
+                       r->codec == NULL ? "codec" : "legacy store",
+                       r->codec == NULL ? config->legacy.codec : config->legacy.store);
     r->codec_config = (struct sg_codec_config){
         .secrets = config->legacy.secrets,
         .key_prefix = config->legacy.key_prefix,
@@ -75,10 +78,10 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
     if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
-    if (sg_revoked_new(&r->revoked, err) != 0 ||
+    if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
         return -1;
-    return source->open(e->loop, e->clock, &identity, &r->identity, err);
+    return identities_open(e->loop, e->clock, config, e->store, &r->identity, err);
 }
 
 static void close_parts(struct sg_engine *e);
@@ -134,6 +137,7 @@ static void
 on_tick(uv_timer_t *timer)
 {
     struct sg_engine *e = timer->data;
+    int i;
 
     if (e->closing) {
         if (e->open_ops == 0) /* each has a deadline, so this comes */
@@ -151,6 +155,8 @@ on_tick(uv_timer_t *timer)
         rotation_tick(e);
     if (e->ticks % PURGE_TICKS == 0)
         purge(e);
+    for (i = 0; i < e->n_realms; i++)
+        reread_pump(e->realms[i]->reread);
 }
 
 static void
@@ -165,6 +171,7 @@ free_engine(struct sg_engine *e)
         segue_keyset_free(r->keys);
         segue_keyset_free(r->old_keys);
         sg_revoked_free(r->revoked);
+        reread_free(r->reread);
         caches_free(r);
         free(r);
     }

@@ -24,6 +24,7 @@
 #define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
 #define IDENTITY_FRESH_MS 1000
+#define IDENTITY_TELL_MS 10000 /* between two lines about trouble with a realm's source */
 
 /* What was learnt of a legacy credential lately, so that its next requests cost one read of the
  * legacy store. */
@@ -58,6 +59,7 @@ struct continuity {
 struct unopened_key {
     char kid[SEGUE_KID_BYTES + 1], sealed_with[SG_SEAL_ID_MAX + 1], why[900];
 };
+struct reread; /* reread.h */
 
 struct sg_realm {
     struct sg_engine *engine;
@@ -85,6 +87,8 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct reread *reread;
+    uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
     uint64_t size_told_ns; /* that a token fits in no cookie */
     struct sg_counters counters;
@@ -133,6 +137,8 @@ engine_deadline(const struct sg_engine *e, int64_t ms)
 }
 
 void engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_err *err);
+/* Tells of trouble with the realm's identity source, seldom enough for a log. */
+void realm_identity_trouble(struct sg_realm *r, const struct sg_err *err);
 struct sg_realm *engine_find_realm(struct sg_engine *e, const char *name);
 /* Policy, keys and bucket map were read once. Before that a good token looks like one of an unknown
  * key and a session is looked for on the wrong shard: nothing may be judged. */

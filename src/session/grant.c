@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/fault.h"
 #include "keys/refresh.h"
+#include "session/custom_claims.h"
 #include "session/grant_internal.h"
 
 #include <stdlib.h>
@@ -84,7 +85,8 @@ grant_step_mint(struct grant *g)
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
                              .roles = &g->identity.roles,
-                             .permissions = &g->identity.permissions};
+                             .permissions = &g->identity.permissions,
+                             .attributes = g->identity.attributes};
 
     q.lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, g->row.absolute_in_ms);
     if (mint(g->realm, &q, &g->minted, &g->err) != 0) {
@@ -208,7 +210,8 @@ may_mint(const struct grant *g)
 {
     const struct sg_realm *r = g->realm;
 
-    if (g->want == WANT_CHECK || !g->identity_known)
+    if (g->want == WANT_CHECK || !g->identity_known || !g->claims_fit ||
+        sg_policy_client_is_disabled(&r->policy, sg_str(g->client_id)))
         return false;
     if (g->renewing || g->row.has_jwt)
         return true;
@@ -233,6 +236,7 @@ shadow(struct grant *g)
                              .source_version = g->identity.version,
                              .roles = &g->identity.roles,
                              .permissions = &g->identity.permissions,
+                             .attributes = g->identity.attributes,
                              .lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, INT64_MAX)};
     struct segue_verify_buf buf;
     struct segue_claims claims;
@@ -244,6 +248,25 @@ shadow(struct grant *g)
         !sg_slice_eq(sg_slice(claims.sub.ptr, claims.sub.len), sg_str(g->subject)))
         g->realm->counters.shadow_mismatch++;
 }
+
+/* Good, and handed no token. */
+static void
+without_token(struct grant *g)
+{
+    if (g->want != WANT_CHECK)
+        g->realm->counters.refused_policy++;
+    if (grant_rules(g)->shadow_mint && g->from_legacy && g->identity_known && g->want != WANT_CHECK)
+        shadow(g);
+    if (g->want == WANT_CHECK || (g->identity_known && g->claims_fit))
+        grant_finish(g, GRANT_NO_TOKEN, "not handed over in this phase");
+    else
+        /* A legacy session stays what it was; who has nothing else must ask again. */
+        grant_finish(g, g->from_legacy ? GRANT_NO_TOKEN : GRANT_UNAVAILABLE,
+                     g->identity_known ? "a required claim is missing"
+                                       : "the identity source has nothing to go by");
+}
+
+static bool look_up_again(struct grant *g);
 
 static void
 session_put(void *ctx, int rc, const struct sg_err *err)
@@ -273,19 +296,16 @@ session_put(void *ctx, int rc, const struct sg_err *err)
         return;
     }
     handle_put(g->realm, g->sid, g->key);
-    if (!g->put_for_mint && may_mint(g)) {
-        put_session(g, true); /* its history had to be known first */
+    if (g->identity_known && g->identity.version < g->row.source_version && look_up_again(g))
         return;
-    }
-    if (g->put_for_mint) {
+    if (g->identity_known && g->just_read)
+        identity_put(g->realm, &g->identity); /* not before the row agreed that it is not old */
+    if (g->put_for_mint && g->identity_known && g->claims_fit)
         step_refresh(g);
-        return;
-    }
-    if (g->want != WANT_CHECK)
-        g->realm->counters.refused_policy++;
-    if (grant_rules(g)->shadow_mint && g->from_legacy && g->identity_known && g->want != WANT_CHECK)
-        shadow(g);
-    grant_finish(g, GRANT_NO_TOKEN, "not handed over in this phase");
+    else if (!g->put_for_mint && may_mint(g))
+        put_session(g, true); /* its history had to be known first */
+    else
+        without_token(g);
 }
 
 void
@@ -307,38 +327,86 @@ step_row(struct grant *g)
         grant_step_session(g);
 }
 
+static void
+accept_identity(struct grant *g, const struct sg_identity *identity)
+{
+    struct custom_claims claims;
+    struct sg_err err;
+    int left_out = 0;
+
+    sg_identity_copy(&g->identity, identity);
+    g->identity_known = true;
+    g->claims_fit =
+        custom_claims_read(g->realm->config, identity->attributes, &claims, &left_out, &err) == 0;
+    g->realm->counters.claims_left_out += (uint64_t)left_out;
+    if (!g->claims_fit) {
+        g->realm->counters.claims_missing++;
+        realm_identity_trouble(g->realm, &err);
+    }
+}
+
+/* The version of this subject that is known here; -1 = none is. */
+static int64_t
+known_version(const struct grant *g)
+{
+    const struct sg_revoked_subject *told =
+        sg_revoked_subject(g->realm->revoked, sg_str(g->subject));
+    int64_t version = g->read.found ? g->read.source_version : -1;
+
+    if (told != NULL && told->source_version > version)
+        version = told->source_version;
+    return g->asked_again && g->row.source_version > version ? g->row.source_version : version;
+}
+
 /* The source is down and the operator chose to go on with what it said last. */
 static bool
 use_last_known(struct grant *g)
 {
-    if (g->realm->config->identity.when_down != SG_DOWN_LAST_KNOWN || g->from_legacy ||
-        g->read.source_version < 0)
+    struct sg_identity last = {.active = true, .version = g->read.source_version};
+
+    if (g->realm->config->identity.when_down != SG_DOWN_LAST_KNOWN || !g->read.found ||
+        g->read.source_version < 0 || g->read.source_version < known_version(g))
         return false;
-    sg_names_clear(&g->identity.roles);
-    sg_names_clear(&g->identity.permissions);
-    if (sg_names_from_array(&g->identity.roles, sg_buf_slice(&g->read.roles), &g->err) != 0 ||
-        sg_names_from_array(&g->identity.permissions, sg_buf_slice(&g->read.permissions),
-                            &g->err) != 0)
+    if (sg_names_from_array(&last.roles, sg_buf_slice(&g->read.roles), &g->err) != 0 ||
+        sg_names_from_array(&last.permissions, sg_buf_slice(&g->read.permissions), &g->err) != 0 ||
+        sg_identity_set_attributes(&last, sg_buf_slice(&g->read.attributes), &g->err) != 0)
         return false;
-    snprintf(g->identity.subject, sizeof g->identity.subject, "%s", g->subject);
-    g->identity.active = !g->read.banned;
-    g->identity.version = g->read.source_version;
+    snprintf(last.subject, sizeof last.subject, "%s", g->subject);
+    accept_identity(g, &last);
     return true;
+}
+
+/* The source is down, or said what cannot be. No token without roles that were just checked; a
+ * legacy session stays what it was. */
+static void
+not_told(struct grant *g, const struct sg_err *err)
+{
+    g->realm->counters.identity_errors++;
+    realm_identity_trouble(g->realm, err);
+    g->identity_known = g->just_read = false;
+    if (!use_last_known(g) && !g->from_legacy && g->want != WANT_CHECK)
+        grant_unavailable(g, err);
+    else
+        step_row(g);
 }
 
 static void
 looked_up(struct sg_identity_request *request)
 {
     struct grant *g = sg_container_of(request, struct grant, lookup);
+    struct sg_err err;
 
     if (request->rc != 0) {
-        /* No token without roles that were just checked; a legacy session stays what it was. */
-        g->identity_known = use_last_known(g);
-        if (!g->identity_known && !g->from_legacy && g->want != WANT_CHECK) {
-            grant_unavailable(g, &request->err);
-            return;
-        }
-        step_row(g);
+        not_told(g, &request->err);
+        return;
+    }
+    if (request->found && request->identity.version < known_version(g)) {
+        /* A replica behind, or restored from a backup: what it says of roles was so once. */
+        sg_fail(&err, SG_E_CONFLICT, g->realm->config->name,
+                "the identity source answered version %lld of a subject whose version %lld is "
+                "known",
+                (long long)request->identity.version, (long long)known_version(g));
+        not_told(g, &err);
         return;
     }
     if (!request->found || !request->identity.active) {
@@ -347,10 +415,35 @@ looked_up(struct sg_identity_request *request)
         grant_finish(g, GRANT_NOBODY, request->found ? "banned" : "unknown to the identity source");
         return;
     }
-    sg_identity_copy(&g->identity, &request->identity);
-    g->identity_known = true;
-    identity_put(g->realm, &g->identity);
+    accept_identity(g, &request->identity);
+    g->just_read = true;
     step_row(g);
+}
+
+static void
+look_up(struct grant *g)
+{
+    memset(&g->lookup, 0, sizeof g->lookup);
+    snprintf(g->lookup.subject, sizeof g->lookup.subject, "%s", g->subject);
+    g->lookup.deadline_ns =
+        engine_deadline(g->realm->engine, g->realm->config->identity.timeout_ms);
+    g->lookup.done = looked_up;
+    g->realm->identity->type->lookup(g->realm->identity, &g->lookup);
+}
+
+/* The row has heard of a newer version than the identity read: changed meanwhile, or the source is
+ * behind. Asked once more, it says which; false the second time, and the identity is not known. */
+static bool
+look_up_again(struct grant *g)
+{
+    identity_forget(g->realm, g->subject);
+    if (g->asked_again) {
+        g->identity_known = false;
+        return false;
+    }
+    g->asked_again = true;
+    look_up(g);
+    return true;
 }
 
 void
@@ -364,17 +457,13 @@ grant_step_identity(struct grant *g)
     }
     /* A token's roles are read when it is minted; answering a request may use what was read a
      * second ago. */
+    g->light = g->light && cached != NULL; /* what is read anew, the row must agree with */
     if (cached != NULL && (g->light || g->want == WANT_CHECK)) {
-        sg_identity_copy(&g->identity, cached);
-        g->identity_known = true;
+        accept_identity(g, cached);
         step_row(g);
         return;
     }
-    memset(&g->lookup, 0, sizeof g->lookup);
-    snprintf(g->lookup.subject, sizeof g->lookup.subject, "%s", g->subject);
-    g->lookup.deadline_ns = grant_deadline(g);
-    g->lookup.done = looked_up;
-    g->realm->identity->type->lookup(g->realm->identity, &g->lookup);
+    look_up(g);
 }
 
 void

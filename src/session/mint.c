@@ -20,10 +20,10 @@ names_out(const struct sg_names *names, struct segue_slice *out)
     return (size_t)names->n;
 }
 
-void
+int
 mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
           const struct mint_request *q, bool by_reference, struct mint_room *room,
-          struct segue_claims *c)
+          struct segue_claims *c, struct sg_err *err)
 {
     uint8_t random[SG_SID_BYTES];
 
@@ -52,24 +52,37 @@ mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec
             (struct segue_extra){.name = pub(SG_CLAIM_REFERENCE), .kind = SEGUE_INT, .number = 1};
         c->extra = &room->reference;
         c->n_extra = 1;
-        return;
+        return 0;
     }
+    if (custom_claims_read(config, q->attributes, &room->custom, NULL, err) != 0)
+        return -1;
+    c->extra = room->custom.extra;
+    c->n_extra = room->custom.n;
     c->roles = room->roles;
     c->n_roles = names_out(q->roles, room->roles);
     c->permissions = room->permissions;
     c->n_permissions = names_out(q->permissions, room->permissions);
+    return 0;
 }
 
-static enum segue_status
+/* SG_E_LIMIT: longer than cap allows. */
+static int
 mint_as(struct sg_realm *r, const struct mint_request *q, bool by_reference, char *out, size_t cap,
-        size_t *len, struct segue_error *why)
+        size_t *len, struct sg_err *err)
 {
-    struct mint_room room;
+    struct segue_error why = {.text = ""};
+    enum segue_status status;
     struct segue_claims c;
+    struct mint_room room;
 
-    mint_fill(r->config, r->policy.realm_epoch, sg_wall_ms(r->engine->clock) / 1000, q,
-              by_reference, &room, &c);
-    return segue_mint(r->signing, &c, out, cap, len, why);
+    if (mint_fill(r->config, r->policy.realm_epoch, sg_wall_ms(r->engine->clock) / 1000, q,
+                  by_reference, &room, &c, err) != 0)
+        return -1;
+    status = segue_mint(r->signing, &c, out, cap, len, &why);
+    if (status == SEGUE_OK)
+        return 0;
+    return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint", "%s: %s",
+                   segue_strerror(status), why.text);
 }
 
 /* At most once a minute: it is the same subjects again and again. */
@@ -94,12 +107,12 @@ static void
 fit_in_cookie(struct sg_realm *r, const struct mint_request *q, struct minted *out)
 {
     size_t room = sg_cookie_room(r->config), len;
-    struct segue_error why;
+    struct sg_err err;
 
     out->small[0] = '\0';
     if (out->len <= room)
         return;
-    out->no_cookie = room == 0 || mint_as(r, q, true, out->small, room + 1, &len, &why) != SEGUE_OK;
+    out->no_cookie = room == 0 || mint_as(r, q, true, out->small, room + 1, &len, &err) != 0;
     if (out->no_cookie)
         tell_no_cookie(r);
     else
@@ -110,24 +123,22 @@ int
 mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, struct sg_err *err)
 {
     size_t cap = (size_t)realm->config->token.max_bytes + 1;
-    struct segue_error why;
-    enum segue_status status;
+    struct sg_err why;
+    int rc;
 
     if (realm->signing == NULL)
         return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name, "%s", held_keys_missing(realm));
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
     out->no_cookie = false;
-    status = mint_as(realm, q, false, out->token, cap, &out->len, &why);
-    out->by_reference = status == SEGUE_TOO_LARGE;
+    rc = mint_as(realm, q, false, out->token, cap, &out->len, &why);
+    out->by_reference = rc != 0 && why.code == SG_E_LIMIT;
     if (out->by_reference) {
-        status = mint_as(realm, q, true, out->token, cap, &out->len, &why);
+        rc = mint_as(realm, q, true, out->token, cap, &out->len, &why);
         realm->counters.minted_reference++;
+        realm->counters.refused_size += rc != 0;
     }
-    if (status != SEGUE_OK) {
-        realm->counters.refused_size += status == SEGUE_TOO_LARGE;
-        return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
-                       "%s: %s", segue_strerror(status), why.text);
-    }
+    if (rc != 0)
+        return sg_fail(err, why.code, why.place, "%s", why.text);
     fit_in_cookie(realm, q, out);
     return 0;
 }

@@ -3,6 +3,7 @@
 #define SG_SESSION_MINT_H
 
 #include "session/cookie.h"
+#include "session/custom_claims.h"
 #include "session/engine_internal.h"
 
 /* What goes into an access token. */
@@ -13,7 +14,8 @@ struct mint_request {
     int bucket, epoch;
     int64_t source_version;
     const struct sg_names *roles, *permissions;
-    int64_t lifetime_ms; /* already bounded by the session's end */
+    const char *attributes; /* the subject's, for the realm's custom claims; NULL = none */
+    int64_t lifetime_ms;    /* already bounded by the session's end */
 };
 
 /* Where roles and permissions would make it too long, a token leaves them out and says so: claim
@@ -39,12 +41,14 @@ bool mint_is_reference(const struct segue_claims *claims);
 struct mint_room {
     struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud;
     struct segue_extra reference;
+    struct custom_claims custom;
     char sid[2 * SG_SID_BYTES], jti[2 * SG_SID_BYTES];
 };
-void mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
-               const struct mint_request *request, bool by_reference, struct mint_room *room,
-               struct segue_claims *out);
+SG_MUST_USE int mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
+                          const struct mint_request *request, bool by_reference,
+                          struct mint_room *room, struct segue_claims *out, struct sg_err *err);
 
+/* SG_E_DENIED: a required custom claim is missing; SG_E_LIMIT: it would be too large. */
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,
                      struct sg_err *err);
 

@@ -23,7 +23,9 @@ claims_bytes(const struct sg_token_gauge *gauge, const struct mint_request *q, b
     struct segue_error why = {.text = ""};
     enum segue_status status;
 
-    mint_fill(gauge->config, gauge->realm_epoch, time(NULL), q, by_reference, room, claims);
+    if (mint_fill(gauge->config, gauge->realm_epoch, time(NULL), q, by_reference, room, claims,
+                  err) != 0)
+        return -1;
     status = sg_claims_write(claims, &json, &why);
     *out = json.len;
     if (status == SEGUE_OK && json.failed)
@@ -64,6 +66,7 @@ request_of(const struct sg_realm_config *c, const struct sg_identity *identity, 
                                  .source_version = identity->version,
                                  .roles = &identity->roles,
                                  .permissions = &identity->permissions,
+                                 .attributes = identity->attributes,
                                  .lifetime_ms = c->token.lifetime_ms};
 }
 

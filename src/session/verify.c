@@ -109,7 +109,7 @@ ask_legacy(struct verify *v)
 
 /* Upstream gets a token that says what v->roles and v->permissions are now: no I/O is needed. */
 static void
-mint_upstream(struct verify *v, int64_t source_version)
+mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
 {
     char client[65], binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
@@ -121,7 +121,8 @@ mint_upstream(struct verify *v, int64_t source_version)
                              .epoch = (int)v->claims.sv,
                              .source_version = source_version,
                              .roles = &v->roles,
-                             .permissions = &v->permissions};
+                             .permissions = &v->permissions,
+                             .attributes = attributes};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
@@ -130,7 +131,8 @@ mint_upstream(struct verify *v, int64_t source_version)
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
         v->has_fresh = true;
         v->realm->counters.minted_upstream++;
-    }
+    } else
+        v->outdated = true;
 }
 
 /* Who is known to have other roles than the token says gets a token that says so, here and now. */
@@ -139,7 +141,12 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
-        mint_upstream(v, now->source_version);
+        mint_upstream(v, now->source_version, now->attributes);
+    else {
+        sg_names_clear(&v->roles);
+        sg_names_clear(&v->permissions);
+        v->outdated = true;
+    }
 }
 
 /* The token it showed leaves its roles out; the client's cookie stays as it is. */
@@ -148,7 +155,7 @@ give_roles_upstream(struct verify *v, const struct sg_identity *identity)
 {
     sg_names_copy(&v->roles, &identity->roles);
     sg_names_copy(&v->permissions, &identity->permissions);
-    mint_upstream(v, identity->version);
+    mint_upstream(v, identity->version, identity->attributes);
     v->only_upstream = true;
 }
 
@@ -186,7 +193,7 @@ session_answered(struct grant *g)
         if (!v->has_fresh && mint_is_reference(&v->claims))
             give_roles_upstream(v, &g->identity);
         else if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
-            mint_upstream(v, g->identity.version);
+            mint_upstream(v, g->identity.version, g->identity.attributes);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
         verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
@@ -287,7 +294,11 @@ use_jwt(struct verify *v)
         enum sg_when_stale answer = v->engine->options.config->when_stale;
 
         if (answer == SG_STALE_REJECT) {
-            verify_nobody(v, "the feed of revocations is stale");
+            v->keep_jwt = true; /* it is as good as before once the feed is fresh */
+            if (v->legacy_key.len > 0 && !v->asked_legacy)
+                ask_legacy(v);
+            else
+                verify_nobody(v, "the feed of revocations is stale");
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
@@ -332,7 +343,8 @@ judge_jwt(struct verify *v)
     }
     s = sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
-        (s != NULL && (s->banned || v->claims.sv < s->epoch))) {
+        (s != NULL && (s->banned || v->claims.sv < s->epoch)) ||
+        sg_policy_client_is_disabled(&r->policy, text(v->claims.client_id))) {
         v->state = JWT_REVOKED;
         v->bad = "revoked";
         return;

@@ -105,8 +105,8 @@ verify_answer(struct verify *v, enum sg_credential credential, const char *why)
     out.permissions = sg_buf_slice(&permissions);
     out.session = sg_buf_slice(&session);
     out.jwt = v->has_fresh ? sg_slice(v->fresh.token, v->fresh.len)
-              : jwt_used   ? v->jwt
-                           : (struct sg_slice){0};
+              : jwt_used && v->state == JWT_GOOD && !v->outdated ? v->jwt
+                                                                 : (struct sg_slice){0};
     out.cookie = sg_buf_slice(&cookie);
     if (v->jwt.ptr == NULL || v->jwt_in_cookie)
         out.authorization = sg_buf_slice(&v->authorization);

@@ -42,6 +42,7 @@ struct verify {
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;
+    bool outdated; /* the JWT shown says other roles than the subject has now */
     char inject_key[SG_LEGACY_KEY_MAX + 1];
     struct sg_names roles, permissions;
     char subject[SG_SUBJECT_MAX + 1];
