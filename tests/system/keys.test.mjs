@@ -275,7 +275,13 @@ describe('the keyring', () => {
 
   test('with a new first key seals the signing keys again, from a file or the environment', async () => {
     const file = config('ring2.yaml', 'ring2');
-    done(await withRing('reseal --why yearly', file));
+    const sealed = (id) => w.total(`SELECT count(*) FROM segue.session WHERE realm = 'byhand' AND ended_at IS NULL AND handle IS NOT NULL
+      AND convert_from(substring(handle FROM 3 FOR 2), 'UTF8') = '${id}' AND convert_from(substring(record FROM 3 FOR 2), 'UTF8') = '${id}'`);
+    const before = await sealed('k1');
+    assert.ok(before > 0);
+    const said0 = JSON.parse(done(await withRing('reseal --json --why yearly', file)).stdout);
+    assert.deepEqual([said0.rows, said0.lost, await sealed('k1'), await sealed('k2')], [before, 0, 0, before]);
+    assert.equal(JSON.parse(done(await withRing('reseal --json', file)).stdout).rows, 0, 'a second time there is nothing left');
     const rows = await w.control("SELECT DISTINCT sealed_with FROM segue_control.signing_key WHERE realm = 'byhand' AND state <> 'retired'");
     assert.equal(rows, 'k2');
     const env = config('env.yaml', '${SEGUE_TEST_RING}');
@@ -298,6 +304,8 @@ describe('the keyring', () => {
     assert.equal(lost.log().match(/a signing key cannot be opened/g).length, (await list('byhand')).filter((k) => k.sealed_with === 'k2').length, 'told once a key');
     assert.match(done(await withRing('list', file)).stdout, /CANNOT BE OPENED: sealed with key 'k2'/);
     await refused(/instance lost cannot open it: its keyring lacks the key k2/, await withRing(`activate ${(await list('byhand')).find((k) => k.state === 'retiring')?.kid}`, config('ring2.yaml', 'ring2')));
+    const blind = JSON.parse(done(await run(segue, ['keys', 'reseal', '--dry-run', '--json', '--config', file, '--realm', 'secret'])).stdout);
+    assert.equal(blind.lost, 0);
     // Sealed again with a key it has, it opens them without a restart.
     done(await withRing('reseal', config('back.yaml', 'keyring-k1-first')));
     await until('it to be ready', async () => (await lost.request('GET', '/readyz')).status === 200);
