@@ -319,6 +319,7 @@ describe('the keyring', () => {
   test('with another root is refused before it makes strangers of everybody', async () => {
     const file = config('foreign.yaml', 'ring-foreign');
     await refused(/its root is not the one realm byhand was laid out with/, await withRing('rotate', file));
+    await refused(/its root is not the one realm byhand was laid out with/, await run(segue, ['transfer', 'run', '--config', file, '--realm', 'byhand']));
     const refs = () => w.total('SELECT count(*) FROM segue.token_ref');
     const was = await refs();
     const foreign = await w.serve('foreign', { ready: false, config: file });
