@@ -30,6 +30,7 @@ struct minted {
     char small[SG_COOKIE_BYTES + 1];
     bool no_cookie; /* not even that fits */
     int64_t expires_in_sec;
+    bool again; /* it was minted before */
 };
 
 /* What the cookie's value is; NULL = a browser would drop it, so none is to be set. */
@@ -51,6 +52,11 @@ SG_MUST_USE int mint_fill(const struct sg_realm_config *config, int realm_epoch,
 /* SG_E_DENIED: a required custom claim is missing; SG_E_LIMIT: it would be too large. */
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,
                      struct sg_err *err);
+
+/* As mint; but what was minted for the session a moment ago and says the same is given once more,
+ * so that a client that keeps no cookie costs no signature each time (rule 5). */
+SG_MUST_USE int mint_again(struct sg_realm *realm, const struct mint_request *request,
+                           struct minted *out, struct sg_err *err);
 
 /* How long a token may live: the configured lifetime, at most a third of the legacy idle time (rule
  * 7), never past the end of the session. */
