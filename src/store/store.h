@@ -82,6 +82,8 @@ struct sg_session_row {
     int64_t jwt_until_in_ms;    /* a JWT is being minted that expires then; -1 = none is */
     bool mark_dirty;            /* put it into the outbox: the mirror must follow */
     bool seen_in_source;        /* the source holds it: clears a hold */
+    int64_t seen_ms_ago; /* when the source was asked: what was read later is not overwritten by
+                            what was read before (rule 11) */
     /* out */
     bool live;              /* false: ended; nothing was changed */
     int64_t created_ms;     /* database clock, Unix ms */

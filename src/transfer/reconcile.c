@@ -38,6 +38,7 @@ struct sg_reconcile {
     int shard, pending;
     struct sg_unseen_poll poll;
     struct suspect suspects[PAGE_ROWS];
+    uint64_t asked_ns; /* the legacy store, for this page's */
     struct sg_hold_row holds[PAGE_ROWS];
     int n_holds;
     struct sg_load *load;
@@ -303,6 +304,7 @@ load_found(struct sg_reconcile *r)
         on_page_part(r, -1, &err);
         return;
     }
+    sg_load_asked_at(r->load, r->asked_ns);
     for (i = 0; i < r->poll.n_rows; i++) {
         const struct suspect *s = &r->suspects[i];
 
@@ -385,6 +387,8 @@ read_suspect(struct sg_reconcile *r, int i)
     s->read.op = SG_LEGACY_READ;
     s->read.deadline_ns = sg_bridge_deadline(r->bridge, READ_TIMEOUT_MS);
     s->read.done = on_read;
+    if (i == 0)
+        r->asked_ns = sg_mono_ns(r->bridge->clock);
     r->pending++;
     r->bridge->legacy->type->submit(r->bridge->legacy, &s->read);
 }
