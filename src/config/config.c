@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "config/config_internal.h"
 
 #include "base/buf.h"
-#include "base/yaml.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -88,11 +87,9 @@ beside(const struct sg_config *c, const char *path)
     return full;
 }
 
-/* Reads a file of secrets, one a line. Whoever can read the file could sign sessions: it must be
- * private. */
-static int
-secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
-           int cap, struct sg_err *err)
+int
+config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
+               int cap, struct sg_err *err)
 {
     const char *name;
     char *path, line[4096];
@@ -129,8 +126,9 @@ secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const
     return 0;
 }
 
-static int
-list_of(struct sg_yaml_node *map, const char *key, const char **out, int least, struct sg_err *err)
+int
+config_list(struct sg_yaml_node *map, const char *key, const char **out, int least,
+            struct sg_err *err)
 {
     struct sg_yaml_node *list = sg_yaml_get(map, key), *item;
     int n = 0;
@@ -180,7 +178,7 @@ read_legacy(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
         sg_yaml_string(m, "cookie_domain", "", &r->legacy.cookie_domain, err) != 0 ||
         sg_yaml_bool(m, "cookie_secure", &yes, &r->legacy.cookie_secure, err) != 0 ||
         sg_yaml_string(m, "subject_path", "passport.user", &r->legacy.subject_path, err) != 0 ||
-        secrets_of(c, m, "secrets_file", r->legacy.secrets, SG_LIST_MAX, err) != 0 ||
+        config_secrets(c, m, "secrets_file", r->legacy.secrets, SG_LIST_MAX, err) != 0 ||
         sg_yaml_duration_ms(m, "default_idle", SECOND, 400 * DAY, &day, &r->legacy.default_idle_ms,
                             err) != 0)
         return -1;
@@ -242,35 +240,6 @@ read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
 }
 
 static int
-read_clients(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
-             struct sg_err *err)
-{
-    struct sg_yaml_node *list = sg_yaml_get(realm, "clients"), *m;
-
-    while (list != NULL && (m = sg_yaml_item(list, r->n_clients)) != NULL) {
-        struct sg_client_config *client;
-        int i;
-
-        if (r->n_clients == SG_LIST_MAX)
-            return sg_yaml_fail(m, err, "at most %d clients", SG_LIST_MAX);
-        client = &r->clients[r->n_clients++];
-        if (sg_yaml_string(m, "id", NULL, &client->id, err) != 0)
-            return -1;
-        if (strlen(client->id) > 64)
-            return sg_yaml_fail(m, err, "a client id has at most 64 bytes");
-        for (i = 0; i < r->n_clients - 1; i++)
-            if (strcmp(r->clients[i].id, client->id) == 0)
-                return sg_yaml_fail(m, err, "client '%s' is given twice", client->id);
-        if (sg_yaml_get(m, "secret_file") != NULL &&
-            secrets_of(c, m, "secret_file", &client->secret, 1, err) != 0)
-            return -1;
-    }
-    return r->n_clients > 0
-               ? 0
-               : sg_yaml_fail(realm, err, "realm '%.60s': expected a list 'clients'", r->name);
-}
-
-static int
 check_name(struct sg_yaml_node *at, const char *what, const char *name, struct sg_err *err)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -280,19 +249,61 @@ check_name(struct sg_yaml_node *at, const char *what, const char *name, struct s
     return 0;
 }
 
+static bool
+is_loopback(const char *issuer)
+{
+    static const char *const hosts[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    size_t i, n;
+
+    for (i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        n = strlen(hosts[i]);
+        if (strncmp(issuer, hosts[i], n) == 0 && strchr(":/", issuer[n]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static int
 check_issuer(struct sg_yaml_node *at, const char *issuer, struct sg_err *err)
 {
     /* RFC 8414 section 2 wants https without query or fragment; plain http on loopback is for
      * development. */
-    if ((strncmp(issuer, "https://", 8) != 0 && strncmp(issuer, "http://127.0.0.1", 16) != 0 &&
-         strncmp(issuer, "http://localhost", 16) != 0) ||
-        strpbrk(issuer, "?#") != NULL)
+    bool https = strncmp(issuer, "https://", 8) == 0 && issuer[8] != '\0' && issuer[8] != '/';
+    const char *p;
+
+    for (p = issuer; *p > ' ' && *p < 0x7f && strchr("?#@\"\\", *p) == NULL; p++)
+        ;
+    if ((!https && !is_loopback(issuer)) || *p != '\0')
         return sg_yaml_fail(at, err,
                             "key 'issuer': expected an https URL without query or fragment, not "
                             "'%.100s'",
                             issuer);
     return 0;
+}
+
+/* They are kept as one text with spaces between (a refresh token's row), and compared as they
+ * stand. */
+static int
+check_realm_audiences(struct sg_yaml_node *realm, const struct sg_realm_config *r,
+                      struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(realm, "audiences");
+    size_t total = 0;
+    const char *p;
+    int i;
+
+    for (i = 0; r->audiences[i] != NULL; i++) {
+        for (p = r->audiences[i]; *p > ' ' && *p < 0x7f; p++)
+            ;
+        if (*p != '\0' || p == r->audiences[i])
+            return sg_yaml_fail(sg_yaml_item(list, i), err,
+                                "key 'audiences': an audience is printable ASCII without spaces");
+        total += strlen(r->audiences[i]) + 1;
+    }
+    return total <= SG_CONFIG_WORDS_BYTES
+               ? 0
+               : sg_yaml_fail(list, err, "key 'audiences': more than %d bytes in all",
+                              SG_CONFIG_WORDS_BYTES);
 }
 
 static int
@@ -304,13 +315,13 @@ read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
     if (check_name(m, "realm", r->name, err) != 0 ||
         sg_yaml_string(m, "issuer", NULL, &r->issuer, err) != 0 ||
         check_issuer(sg_yaml_get(m, "issuer"), r->issuer, err) != 0 ||
-        list_of(m, "audiences", r->audiences, 1, err) != 0 ||
-        list_of(m, "origins", r->origins, 0, err) != 0)
+        config_list(m, "audiences", r->audiences, 1, err) != 0 ||
+        check_realm_audiences(m, r, err) != 0 || config_list(m, "origins", r->origins, 0, err) != 0)
         return -1;
     if (read_legacy(c, r, m, err) != 0 || read_identity(c, r, m, err) != 0 ||
         read_tokens(c, r, m, err) != 0)
         return -1;
-    return read_clients(c, r, m, err);
+    return config_read_clients(c, r, m, err);
 }
 
 static int

@@ -2,6 +2,7 @@
 #include "session/mint.h"
 
 #include "base/encode.h"
+#include "base/words.h"
 
 static struct segue_slice
 pub(const char *s)
@@ -19,11 +20,31 @@ names_out(const struct sg_names *names, struct segue_slice *out)
     return (size_t)names->n;
 }
 
+void
+mint_scope_of(const struct sg_realm *realm, const char *client_id, struct sg_buf *out)
+{
+    const struct sg_client_config *client = sg_config_client(realm->config, sg_str(client_id));
+
+    if (client != NULL)
+        sg_words_add_all(out, client->scope);
+}
+
+static size_t
+words_out(const char *words, struct segue_slice *out)
+{
+    struct sg_slice rest = sg_str(words), word;
+    size_t n = 0;
+
+    while (n < SG_LIST_MAX && sg_words_next(&rest, &word))
+        out[n++] = (struct segue_slice){word.ptr, word.len};
+    return n;
+}
+
 int
 mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, struct sg_err *err)
 {
-    struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64);
-    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud = pub(q->audience);
+    struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64), scope = SG_BUF_INIT(SG_WORDS_BYTES);
+    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud[SG_LIST_MAX];
     struct segue_claims c = SEGUE_CLAIMS_INIT;
     int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
     struct segue_error why;
@@ -35,14 +56,21 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
                        "no active signing key was read yet");
     sg_random(random, sizeof random);
     sg_b64url_add(&jti, sg_slice((char *)random, sizeof random));
-    sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
+    if (q->sid != NULL)
+        sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
+    if (q->scope != NULL)
+        sg_buf_puts(&scope, q->scope);
+    else
+        mint_scope_of(realm, q->client_id, &scope);
     c.iss = pub(realm->config->issuer);
     c.sub = pub(q->subject);
     c.client_id = pub(q->client_id);
-    c.aud = &aud;
-    c.n_aud = 1;
+    c.aud = aud;
+    c.n_aud = words_out(q->audience, aud);
     c.jti = (struct segue_slice){jti.ptr, jti.len};
     c.sid = (struct segue_slice){sid.ptr, sid.len};
+    if (scope.len > 0)
+        c.scope = (struct segue_slice){scope.ptr, scope.len};
     c.iat = now;
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
     c.exp = now + out->expires_in_sec;
@@ -59,10 +87,27 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
     sg_buf_free(&sid);
     sg_buf_free(&jti);
+    sg_buf_free(&scope);
     if (status != SEGUE_OK)
         return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
                        "%s: %s", segue_strerror(status), why.text);
     return 0;
+}
+
+bool
+mint_is_client(const struct segue_claims *c)
+{
+    return c->sid.ptr == NULL && c->sub.len == c->client_id.len &&
+           memcmp(c->sub.ptr, c->client_id.ptr, c->sub.len) == 0;
+}
+
+bool
+mint_token_id(const struct segue_claims *c, uint8_t id[SG_SID_BYTES])
+{
+    struct segue_slice text = mint_is_client(c) ? c->jti : c->sid;
+
+    return text.ptr != NULL && c->bkt >= 0 &&
+           sg_b64url_decode(sg_slice(text.ptr, text.len), id, SG_SID_BYTES) == SG_SID_BYTES;
 }
 
 int64_t

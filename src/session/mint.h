@@ -6,9 +6,11 @@
 
 /* What goes into an access token. */
 struct mint_request {
-    const char *subject, *client_id, *audience;
-    const uint8_t *sid;  /* SG_SID_BYTES */
-    const char *binding; /* to its legacy credential, claim lh; "" = it has none */
+    const char *subject, *client_id;
+    const char *audience; /* one or several (base/words.h) */
+    const char *scope;    /* NULL = all that the client may have */
+    const uint8_t *sid;   /* SG_SID_BYTES; NULL = a client's token for itself */
+    const char *binding;  /* to its legacy credential, claim lh; "" = it has none */
     int bucket, epoch;
     int64_t source_version;
     const struct sg_names *roles, *permissions;
@@ -24,11 +26,20 @@ struct minted {
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,
                      struct sg_err *err);
 
+/* The id under which a verified token of ours is revoked: its session's or, of a client's token for
+ * itself, its jti. Its row is in the bucket claims->bkt. False: it has none. */
+bool mint_token_id(const struct segue_claims *claims, uint8_t id[SG_SID_BYTES]);
+/* Whether the token speaks for its client alone. */
+bool mint_is_client(const struct segue_claims *claims);
+
 /* How long a token may live: the configured lifetime, at most a third of the legacy idle time (rule
  * 7), never past the end of the session. */
 int64_t mint_lifetime_ms(const struct sg_realm *realm, int64_t idle_ms, int64_t absolute_in_ms);
 
-/* Verifies a token of this realm; audience NULL = any of the realm's. */
+/* All that a client of the configuration may have, appended; nothing for one that is not there. */
+void mint_scope_of(const struct sg_realm *realm, const char *client_id, struct sg_buf *out);
+
+/* Verifies a token of this realm, for any of its audiences. */
 enum segue_status mint_verify(struct sg_realm *realm, struct sg_slice token,
                               struct segue_verify_buf *buf, struct segue_claims *claims);
 

@@ -2,6 +2,7 @@
 #include "session/verify.h"
 
 #include "base/encode.h"
+#include "base/words.h"
 #include "session/cookie.h"
 #include "session/credentials.h"
 #include "session/grant.h"
@@ -28,8 +29,8 @@ struct verify {
     struct sg_realm *realm;
     sg_verify_done done;
     void *ctx;
-    struct sg_buf cookie, authorization; /* copies */
-    struct sg_slice jwt, legacy;         /* into the copies */
+    struct sg_buf cookie, authorization, scope; /* copies */
+    struct sg_slice jwt, legacy;                /* into the copies */
     bool jwt_in_cookie, legacy_in_cookie, csrf;
     enum jwt_state state;
     const char *bad;
@@ -43,6 +44,12 @@ struct verify {
     bool keep_jwt;     /* it was not used, which says nothing against it */
     bool spare;        /* the renewal under way is not needed yet: the JWT is good */
     bool asked_legacy, asked_session;
+    bool is_client;      /* the JWT speaks for its client, not for a subject */
+    bool other_audience; /* a cookie that is good here, but upstream gets a token of its own */
+    bool bad_scope;
+    bool only_upstream; /* the token made is not for the client's cookie */
+    char client[65], token_scope[SG_WORDS_BYTES]; /* claims client_id and scope */
+    struct sg_session_read tombstone;
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;
@@ -62,6 +69,7 @@ free_verify(struct verify *v)
 {
     sg_buf_wipe(&v->cookie);
     sg_buf_wipe(&v->authorization);
+    sg_buf_free(&v->scope);
     sg_buf_wipe(&v->legacy_key);
     explicit_bzero(v, sizeof *v);
     free(v);
@@ -88,13 +96,23 @@ put_upstream_cookie(const struct verify *v, struct sg_buf *out)
     sg_buf_wipe(&credential);
 }
 
+/* ',' and '%' and what is not visible ASCII is percent-encoded, so that no name can pass for two.
+ */
 static void
 put_names(struct sg_buf *out, const struct sg_names *names)
 {
+    const char *p;
     int i;
 
-    for (i = 0; i < names->n; i++)
-        sg_buf_printf(out, "%s%s", i > 0 ? "," : "", names->name[i]);
+    for (i = 0; i < names->n; i++) {
+        if (i > 0)
+            sg_buf_puts(out, ",");
+        for (p = names->name[i]; *p != '\0'; p++)
+            if (*p <= ' ' || *p >= 0x7f || *p == ',' || *p == '%')
+                sg_buf_printf(out, "%%%02X", (unsigned)(uint8_t)*p);
+            else
+                sg_buf_add(out, sg_slice(p, 1));
+    }
 }
 
 static void
@@ -102,6 +120,8 @@ count(struct verify *v, int status, enum sg_credential credential)
 {
     struct sg_counters *n = &v->realm->counters;
 
+    if (v->in.only_asking)
+        return;
     if (status == 503)
         n->verify_unavailable++;
     else if (status != 200)
@@ -112,6 +132,8 @@ count(struct verify *v, int status, enum sg_credential credential)
         n->verify_legacy++;
     else if (credential == SG_CRED_BOTH)
         n->verify_both++;
+    else if (credential == SG_CRED_CLIENT)
+        n->verify_client++;
     else
         n->verify_none++;
 }
@@ -120,7 +142,8 @@ static void
 refuse(struct verify *v, int status, const char *why, bool bad_token)
 {
     struct sg_buf set_cookie = SG_BUF_INIT(512);
-    struct sg_verify_out out = {.status = status, .why = why, .bad_token = bad_token};
+    struct sg_verify_out out = {
+        .status = status, .why = why, .bad_token = bad_token, .bad_scope = v->bad_scope};
 
     if (v->jwt_in_cookie && status == 401 && !v->keep_jwt) {
         sg_cookie_remove(v->realm->config, &set_cookie);
@@ -132,6 +155,22 @@ refuse(struct verify *v, int status, const char *why, bool bad_token)
     free_verify(v);
 }
 
+/* A session has what the client of the browsers may have; a token what it says. */
+static bool
+has_scope(const struct verify *v, enum sg_credential credential)
+{
+    struct sg_buf all = SG_BUF_INIT(SG_WORDS_BYTES);
+    bool good;
+
+    if (credential == SG_CRED_LEGACY)
+        mint_scope_of(v->realm, v->in.client_id, &all);
+    else
+        sg_buf_add(&all, text(v->claims.scope));
+    good = sg_words_within(sg_buf_slice(&v->scope), sg_buf_slice(&all));
+    sg_buf_free(&all);
+    return good;
+}
+
 /* 200 with an identity, or with empty headers where subject is "". */
 static void
 answer(struct verify *v, enum sg_credential credential, const char *why)
@@ -139,16 +178,29 @@ answer(struct verify *v, enum sg_credential credential, const char *why)
     struct sg_buf roles = SG_BUF_INIT(HEADER_MAX), permissions = SG_BUF_INIT(HEADER_MAX),
                   session = SG_BUF_INIT(64), cookie = SG_BUF_INIT(HEADER_MAX + 1024),
                   set_cookie = SG_BUF_INIT(HEADER_MAX);
-    bool jwt_used = credential == SG_CRED_JWT || credential == SG_CRED_BOTH;
+    bool jwt_used = credential != SG_CRED_LEGACY && credential != SG_CRED_NONE;
     struct sg_verify_out out = {.status = 200, .why = why, .credential = credential};
 
-    if (v->subject[0] != '\0') {
+    if (v->scope.len > 0 && !has_scope(v, credential)) {
+        v->bad_scope = true;
+        refuse(v, 403, "the request needs a scope that the token does not have", false);
+        return;
+    }
+    if (v->subject[0] != '\0' || credential == SG_CRED_CLIENT) {
         put_names(&roles, &v->roles);
         put_names(&permissions, &v->permissions);
-        sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
     }
+    if (v->subject[0] != '\0')
+        sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
+    if (credential == SG_CRED_CLIENT)
+        out.client = sg_str(v->client);
+    if (jwt_used)
+        out.claims = &v->claims;
+    out.role_names = &v->roles;
+    out.permission_names = &v->permissions;
     put_upstream_cookie(v, &cookie);
-    if (v->has_fresh && v->in.may_hand_over && (v->jwt_in_cookie || v->legacy_in_cookie))
+    if (v->has_fresh && v->in.may_hand_over && !v->only_upstream &&
+        (v->jwt_in_cookie || v->legacy_in_cookie))
         sg_cookie_set(v->realm->config, v->fresh.token, &set_cookie);
     else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
         sg_cookie_remove(v->realm->config, &set_cookie);
@@ -187,7 +239,7 @@ nobody(struct verify *v, const char *why)
                false);
     else if (v->jwt.ptr != NULL && !v->jwt_in_cookie)
         refuse(v, 401, why, true);
-    else if (v->in.required)
+    else if (v->in.required || v->scope.len > 0)
         refuse(v, 401, why, bearer);
     else
         answer(v, SG_CRED_NONE, why);
@@ -269,7 +321,8 @@ ask_legacy(struct verify *v)
     v->asked_legacy = true;
     /* A credential in a header gets its JWT from the token endpoint; once the app trusts JWTs one
      * is made for upstream all the same. */
-    g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
+    g->want = !v->in.only_asking && (v->realm->policy.phase >= SG_STATELESS ||
+                                     (v->legacy_in_cookie && v->in.may_hand_over))
                   ? WANT_JWT
                   : WANT_CHECK;
     g->light = recent != NULL && v->jwt.ptr == NULL && v->realm->policy.phase < SG_STATELESS;
@@ -290,10 +343,11 @@ ask_legacy(struct verify *v)
 static void
 mint_upstream(struct verify *v, int64_t source_version)
 {
-    char client[65], binding[SG_BINDING_CHARS + 1];
+    char binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
-                             .client_id = client,
+                             .client_id = v->client,
                              .audience = v->in.audience,
+                             .scope = v->token_scope,
                              .sid = v->sid,
                              .binding = binding,
                              .bucket = (int)v->claims.bkt,
@@ -303,7 +357,6 @@ mint_upstream(struct verify *v, int64_t source_version)
                              .permissions = &v->permissions};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
-    snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
@@ -317,8 +370,19 @@ static void
 refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
-        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
+        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0 &&
+        !v->in.only_asking)
         mint_upstream(v, now->source_version);
+}
+
+/* Several apps may share the cookie; each gets a token that is for it. */
+static void
+suit_audience(struct verify *v)
+{
+    if (v->has_fresh || !v->other_audience)
+        return;
+    mint_upstream(v, v->claims.rv);
+    v->only_upstream = true;
 }
 
 static void
@@ -350,6 +414,7 @@ session_answered(struct grant *g)
         /* The token it showed may say older roles than the headers are about to. */
         if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
             mint_upstream(v, g->identity.version);
+        suit_audience(v);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
         answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
@@ -378,6 +443,7 @@ session_answered(struct grant *g)
 static void
 ask_session(struct verify *v, enum grant_want want)
 {
+    const struct sg_client_config *client = sg_config_client(v->realm->config, sg_str(v->client));
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
@@ -389,7 +455,9 @@ ask_session(struct verify *v, enum grant_want want)
     if (want == WANT_JUDGE)
         g->legacy_wait_ms = INTROSPECT_MS;
     g->epoch_shown = (int)v->claims.sv;
-    g->client_id = v->in.client_id;
+    /* What renews it is the same client's, of the same scope. */
+    g->client_id = client != NULL ? client->id : v->in.client_id;
+    g->scope = v->token_scope[0] != '\0' ? v->token_scope : NULL;
     g->audience = v->in.audience;
     g->done = session_answered;
     g->owner = v;
@@ -404,8 +472,14 @@ answer_by_jwt(struct verify *v)
         sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
     const char *key;
 
+    if (v->is_client) {
+        names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
+        names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
+        answer(v, SG_CRED_CLIENT, "client");
+        return;
+    }
     snprintf(v->subject, sizeof v->subject, "%.*s", (int)v->claims.sub.len, v->claims.sub.ptr);
-    if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0) {
+    if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0 && !v->in.only_asking) {
         if ((key = handle_find(v->realm, v->sid)) == NULL) {
             ask_session(v, WANT_CHECK);
             return;
@@ -416,6 +490,7 @@ answer_by_jwt(struct verify *v)
     names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
     if (changed != NULL && changed->source_version > v->claims.rv)
         refresh_roles(v, changed);
+    suit_audience(v);
     answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
 }
 
@@ -431,6 +506,34 @@ is_to_renew(const struct verify *v)
            feed_is_answered(v->realm, (int)v->claims.bkt);
 }
 
+static void
+tombstone_read(void *ctx, int rc, const struct sg_err *err)
+{
+    struct verify *v = ctx;
+    bool revoked = rc == 0 && v->tombstone.found && v->tombstone.ended;
+
+    v->engine->open_ops--;
+    sg_session_read_clear(&v->tombstone);
+    if (rc != 0)
+        refuse(v, 503, sg_code_name(err->code), false);
+    else if (revoked)
+        nobody(v, "revoked");
+    else
+        answer_by_jwt(v);
+}
+
+/* A client's token for itself has a row only when it was revoked. */
+static void
+ask_tombstone(struct verify *v)
+{
+    v->tombstone.realm = v->realm->config->name;
+    v->tombstone.bucket = (int)v->claims.bkt;
+    memcpy(v->tombstone.sid, v->sid, sizeof v->tombstone.sid);
+    v->engine->open_ops++;
+    sg_store_get_sessions(v->engine->store, &v->tombstone, 1,
+                          engine_deadline(v->engine, OP_TIMEOUT_MS), tombstone_read, v);
+}
+
 /* The token is good and nothing speaks against it: usually no question is left. */
 static void
 use_jwt(struct verify *v)
@@ -443,7 +546,9 @@ use_jwt(struct verify *v)
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
-            if (feed_is_answered(v->realm, (int)v->claims.bkt))
+            if (feed_is_answered(v->realm, (int)v->claims.bkt) && v->is_client)
+                ask_tombstone(v);
+            else if (feed_is_answered(v->realm, (int)v->claims.bkt))
                 ask_session(v, WANT_JUDGE);
             else
                 refuse(v, 503, "the session's shard does not answer", false);
@@ -458,6 +563,41 @@ use_jwt(struct verify *v)
 }
 
 /* ---- reading what was shown ---- */
+
+static bool
+is_for(const struct segue_claims *claims, const char *audience)
+{
+    size_t i;
+
+    for (i = 0; i < claims->n_aud; i++)
+        if (sg_slice_eq(text(claims->aud[i]), sg_str(audience)))
+            return true;
+    return false;
+}
+
+/* Whether a token of this kind may be shown here. */
+static bool
+suits(struct verify *v)
+{
+    const struct sg_client_config *client =
+        sg_config_client(v->realm->config, text(v->claims.client_id));
+
+    v->is_client = mint_is_client(&v->claims);
+    if (!mint_token_id(&v->claims, v->sid) ||
+        (v->is_client &&
+         (v->jwt_in_cookie || client == NULL || (client->grants & SG_GRANT_CLIENT) == 0))) {
+        v->bad = "not a session's token";
+        return false;
+    }
+    if (!v->in.only_audience || is_for(&v->claims, v->in.audience))
+        return true;
+    /* Only what a browser was given by us: another client's token stays bound to its audience. */
+    v->other_audience =
+        v->jwt_in_cookie && sg_slice_eq(text(v->claims.client_id), sg_str(v->in.client_id));
+    v->keep_jwt = !v->other_audience; /* good elsewhere */
+    v->bad = segue_strerror(SEGUE_WRONG_AUDIENCE);
+    return v->other_audience;
+}
 
 static void
 judge_jwt(struct verify *v)
@@ -476,13 +616,15 @@ judge_jwt(struct verify *v)
         v->keep_jwt = status == SEGUE_UNKNOWN_KEY || status == SEGUE_NOT_YET;
         return;
     }
-    if (v->claims.sid.ptr == NULL || v->claims.bkt < 0 ||
-        sg_b64url_decode(text(v->claims.sid), v->sid, sizeof v->sid) != SG_SID_BYTES) {
+    if (!suits(v)) {
         v->state = JWT_BAD;
-        v->bad = "not a session's token";
         return;
     }
-    s = sg_revoked_subject(r->revoked, text(v->claims.sub));
+    snprintf(v->client, sizeof v->client, "%.*s", (int)v->claims.client_id.len,
+             v->claims.client_id.ptr);
+    snprintf(v->token_scope, sizeof v->token_scope, "%.*s", (int)v->claims.scope.len,
+             v->claims.scope.ptr);
+    s = v->is_client ? NULL : sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
         (s != NULL && (s->banned || v->claims.sv < s->epoch))) {
         v->state = JWT_REVOKED;
@@ -567,11 +709,13 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     v->done = done;
     v->ctx = ctx;
     v->cookie = v->authorization = SG_BUF_INIT(HEADER_MAX);
+    v->scope = SG_BUF_INIT(SG_WORDS_BYTES);
     v->legacy_key = SG_BUF_INIT(SG_LEGACY_KEY_MAX);
     sg_buf_add(&v->cookie, in->cookie);
     sg_buf_add(&v->authorization, in->authorization);
-    if (v->cookie.failed || v->authorization.failed) {
-        refuse(v, 401, "credentials longer than 16 KiB", true);
+    sg_buf_add(&v->scope, in->scope);
+    if (v->cookie.failed || v->authorization.failed || v->scope.failed) {
+        refuse(v, 431, "credentials longer than 16 KiB", false);
         return;
     }
     if (!realm_is_known(v->realm)) {
@@ -587,7 +731,7 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
         v->keep_jwt = true;
         v->state = JWT_REVOKED; /* as good as not shown: a legacy credential may still speak */
     }
-    if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session))
+    if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session || v->is_client))
         use_jwt(v);
     else if (v->state == JWT_GOOD) {
         v->legacy_wins = true; /* two sessions were shown (rule 3) */
