@@ -119,25 +119,30 @@ issuer_path(const struct sg_realm_config *c)
     return path;
 }
 
-/* The realm a path begins with: by its name ("/realms/NAME") or by its issuer's path, so that what
- * the metadata says is served without a proxy too. *n: how much of the path that is. */
+/* The realm a path begins with: by its issuer's path, the longest that fits, so that what the
+ * metadata says is served without a proxy too; else by its name ("/realms/NAME"). *n: how much of
+ * the path that is. */
 static struct sg_realm *
 realm_of_path(struct sg_engine *e, const char *path, size_t *n)
 {
     static const char prefix[] = "/realms/";
     const char *name = path + sizeof prefix - 1;
+    struct sg_realm *found = NULL;
     int i;
 
+    *n = 0;
     for (i = 0; i < sg_engine_realms(e); i++) {
         struct sg_realm *realm = sg_engine_realm_at(e, i);
         struct sg_slice p = issuer_path(sg_realm_config(realm));
 
-        *n = p.len;
-        if (p.len > 0 && strncmp(path, p.ptr, p.len) == 0 && strchr("/", path[p.len]) != NULL)
-            return realm;
+        if (p.len > *n && strncmp(path, p.ptr, p.len) == 0 &&
+            (path[p.len] == '/' || path[p.len] == '\0')) {
+            found = realm;
+            *n = p.len;
+        }
     }
-    if (strncmp(path, prefix, sizeof prefix - 1) != 0)
-        return NULL;
+    if (found != NULL || strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return found;
     *n = sizeof prefix - 1 + strcspn(name, "/");
     return *n > sizeof prefix - 1 ? sg_engine_realm(e, sg_slice(name, *n - (sizeof prefix - 1)))
                                   : NULL;
