@@ -104,6 +104,7 @@ route_metadata(struct exchange *x)
 void
 route_healthz(struct exchange *x)
 {
+    sg_http_add_header(x->request, "Content-Type", sg_str("text/plain"));
     server_answer(x, 200, sg_str("ok\n"));
 }
 

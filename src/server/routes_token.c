@@ -265,8 +265,8 @@ route_sessions(struct exchange *x)
                        "audience", &wanted) != 0 ||
         *subject == '\0' || strlen(subject) > 200 || has_control(subject))
         server_answer_error(x, 400, "invalid_request",
-                            "expected a JSON object with \"subject\" (1 to 200 bytes, no control "
-                            "characters) and, if wanted, \"client_id\" and \"audience\"");
+                            "expected a JSON object with 'subject' (1 to 200 bytes, no control "
+                            "characters) and, if wanted, 'client_id' and 'audience'");
     else if ((audience = find_audience(c, sg_str(wanted))) == NULL)
         server_answer_error(x, 400, "invalid_target", "no such audience");
     else if (find_client_id(c, client) == NULL)
