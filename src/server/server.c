@@ -225,7 +225,7 @@ sg_server_open(uv_loop_t *loop, const struct sg_clock *clock, struct sg_engine *
                                    .share = options->share != NULL ? options->share->http : NULL,
                                    .max_connections = 10000,
                                    .max_body_bytes = 65536,
-                                   .memory_bytes = 32768,
+                                   .memory_bytes = 49152,
                                    .idle_timeout_ms = 75000,
                                    .header_deadline_ms = 10000,
                                    .handler = handle,

@@ -501,7 +501,9 @@ sg_token_revoke(struct sg_realm *realm, struct sg_slice token, const char *clien
     }
     if (sg_looks_like_jwt(token)) {
         status = mint_verify(realm, token, &buf, &claims);
-        if ((status == SEGUE_OK || status == SEGUE_EXPIRED) && mint_token_id(&claims, id)) {
+        /* A distrusted one has no power left, not even this. */
+        if ((status == SEGUE_OK || status == SEGUE_EXPIRED) && mint_token_id(&claims, id) &&
+            claims.re >= realm->policy.realm_epoch) {
             if (sg_slice_eq(sg_slice(claims.client_id.ptr, claims.client_id.len),
                             sg_str(client_id)))
                 end_session(realm, id, (int)claims.bkt, "logout", revoked, a);
