@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* libsegue: mints and verifies Segue's JWT access tokens (RFC 9068 over RFC 7515, 7517, 7519, 8725)
- * with ES256, EdDSA (Ed25519) and RS256. It does no I/O, starts no thread, reads no clock: time is
- * an argument.
+ * with ES256, EdDSA (Ed25519), RS256 and HS256. It does no I/O, starts no thread, reads no clock:
+ * time is an argument.
  *
  * Threads: a segue_key never changes once made and may be used by any number of threads; its
  * reference count is atomic. A segue_keyset keeps verification contexts: one thread at a time uses
@@ -75,9 +75,11 @@ enum segue_alg {
     SEGUE_ES256 = 1,
     SEGUE_EDDSA = 2, /* written as "EdDSA"; "Ed25519" (RFC 9864) is read as the same */
     SEGUE_RS256 = 3,
+    SEGUE_HS256 = 4, /* symmetric: whoever verifies can mint; such a key is never published */
 };
 
-/* "ES256", "EdDSA", "RS256"; NULL for anything else. segue_alg_find: 0 for an unknown name. */
+/* "ES256", "EdDSA", "RS256", "HS256"; NULL for anything else. segue_alg_find: 0 for an unknown
+ * name. */
 SEGUE_API const char *segue_alg_name(enum segue_alg alg);
 SEGUE_API enum segue_alg segue_alg_find(const char *name);
 
@@ -93,14 +95,14 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_key_generate(enum segue_alg alg
 
 /* From a JWK (RFC 7517, 7518, 8037): EC P-256, OKP Ed25519, RSA of 2048 to 4096 bits with e=65537;
  * private when it has "d" (RSA: also p, q, dp, dq, qi). Unknown members are ignored; an alg member
- * must agree; no kid = the thumbprint. Checks that the point is on the curve and the halves belong
- * together. */
+ * must agree; no kid = the thumbprint. oct of 32 to 512 bytes is an HS256 key, private only. Checks
+ * that the point is on the curve and the halves belong together. */
 SEGUE_API SEGUE_MUST_USE enum segue_status
 segue_key_from_jwk(const char *json, size_t len, struct segue_key **out, struct segue_error *err);
 
 /* The JWK as NUL-terminated text in out[cap], *len without the NUL. public: kty, kid, alg, use and
  * the public members, never a private one. private: all of them, to be sealed; the caller wipes it.
- * SEGUE_INVALID when there is no private half. */
+ * SEGUE_INVALID when there is no such half: an HS256 key has no public one. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_key_public_jwk(const struct segue_key *key,
                                                                 char *out, size_t cap, size_t *len);
 SEGUE_API SEGUE_MUST_USE enum segue_status
@@ -133,15 +135,16 @@ SEGUE_API const struct segue_key *segue_keyset_find(const struct segue_keyset *s
 SEGUE_API int segue_keyset_count(const struct segue_keyset *set);
 SEGUE_API const struct segue_key *segue_keyset_at(const struct segue_keyset *set, int i);
 
-/* A new set from a JWKS, public halves only. Keys that are not ours to use (another kty, crv, alg,
- * use or key_ops, a member missing or out of range) are skipped and counted in *skipped (may be
- * NULL), as RFC 7517 section 5 has it. Text that is no JWKS, a kid that comes twice, more than 64
- * keys are errors: keep the last good set then. */
+/* A new set from a JWKS, public halves only; never an HS256 key. Keys that are not ours to use
+ * (another kty, crv, alg, use or key_ops, a member missing or out of range) are skipped and counted
+ * in *skipped (may be NULL), as RFC 7517 section 5 has it. Text that is no JWKS, a kid that comes
+ * twice, more than 64 keys are errors: keep the last good set then. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_from_jwks(const char *json, size_t len,
                                                                   struct segue_keyset **out,
                                                                   int *skipped,
                                                                   struct segue_error *err);
-/* The JWKS of the public halves, in the order added; NUL-terminated in out[cap]. */
+/* The JWKS of the public halves, in the order added, HS256 keys left out; NUL-terminated in
+ * out[cap]. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_to_jwks(const struct segue_keyset *set,
                                                                 char *out, size_t cap, size_t *len);
 

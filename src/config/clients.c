@@ -113,6 +113,28 @@ read_grants(struct sg_yaml_node *m, struct sg_client_config *client, struct sg_e
 }
 
 static int
+read_rights(struct sg_yaml_node *m, struct sg_client_config *client, struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(m, "rights"), *item;
+    const char *right;
+    int i;
+
+    if (list != NULL && !sg_yaml_is_seq(list))
+        return sg_yaml_fail(list, err, "key 'rights': expected a list");
+    for (i = 0; list != NULL && (item = sg_yaml_item(list, i)) != NULL; i++) {
+        if (sg_yaml_text(item, &right, err) != 0)
+            return -1;
+        if (strcmp(right, "subjects") != 0)
+            return sg_yaml_fail(item, err, "key 'rights': expected subjects, not '%.60s'", right);
+        if (client->secret == NULL)
+            return sg_yaml_fail(list, err, "client '%s' has no secret, so it can have no rights",
+                                client->id);
+        client->may_subjects = true;
+    }
+    return 0;
+}
+
+static int
 read_client(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *m,
             struct sg_err *err)
 {
@@ -136,8 +158,9 @@ read_client(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
                             "key 'secret_file': a secret of fewer than %d bytes can be guessed: "
                             "openssl rand -hex 32",
                             SG_CLIENT_SECRET_LEAST);
-    if (read_grants(m, client, err) != 0 || config_list(m, "scope", client->scope, 0, err) != 0 ||
-        check_scope(m, client, err) != 0 || config_list(m, "roles", client->roles, 0, err) != 0 ||
+    if (read_rights(m, client, err) != 0 || read_grants(m, client, err) != 0 ||
+        config_list(m, "scope", client->scope, 0, err) != 0 || check_scope(m, client, err) != 0 ||
+        config_list(m, "roles", client->roles, 0, err) != 0 ||
         check_names(m, "roles", client->roles, err) != 0 ||
         config_list(m, "permissions", client->permissions, 0, err) != 0 ||
         check_names(m, "permissions", client->permissions, err) != 0 ||

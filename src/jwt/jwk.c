@@ -12,10 +12,10 @@
 #define JWK_IN_BYTES 16384 /* a certificate chain may stand beside the key */
 #define RSA_MAX 512
 
-enum member { KTY, CRV, ALG, KID, USE, X, Y, N, E, D, P, Q, DP, DQ, QI, MEMBERS };
+enum member { KTY, CRV, ALG, KID, USE, X, Y, N, E, D, P, Q, DP, DQ, QI, K, MEMBERS };
 
-static const char *const names[MEMBERS] = {"kty", "crv", "alg", "kid", "use", "x",  "y", "n",
-                                           "e",   "d",   "p",   "q",   "dp",  "dq", "qi"};
+static const char *const names[MEMBERS] = {"kty", "crv", "alg", "kid", "use", "x",  "y",  "n",
+                                           "e",   "d",   "p",   "q",   "dp",  "dq", "qi", "k"};
 
 /* The members of one JWK, still in its text. */
 struct jwk {
@@ -79,9 +79,10 @@ is(const struct jwk *w, enum member m, const char *value)
     return w->there[m] && sg_json_is(&w->m[m], value);
 }
 
-/* Our algorithm for the key, or 0. Symmetric keys, other curves and encryption keys end here. */
+/* Our algorithm for the key, or 0. Other curves and encryption keys end here, and a symmetric key
+ * wherever only public halves are read: what is published can sign nothing. */
 static enum segue_alg
-kind(const struct jwk *w)
+kind(const struct jwk *w, bool private)
 {
     enum segue_alg alg = (enum segue_alg)0;
 
@@ -91,6 +92,8 @@ kind(const struct jwk *w)
         alg = SEGUE_EDDSA;
     else if (is(w, KTY, "RSA"))
         alg = SEGUE_RS256;
+    else if (is(w, KTY, "oct") && private)
+        alg = SEGUE_HS256;
     if (w->other_use || (w->there[USE] && !is(w, USE, "sig")))
         return (enum segue_alg)0;
     if (alg != 0 && w->there[ALG] && !is(w, ALG, segue_alg_name(alg)) &&
@@ -183,6 +186,18 @@ read_rsa(const struct jwk *w, bool private, struct segue_key *key)
     return key->pkey != NULL ? NULL : "the RSA members make no key";
 }
 
+static const char *
+read_oct(const struct jwk *w, struct segue_key *key)
+{
+    unsigned char secret[SG_SECRET_MAX];
+    ptrdiff_t n = decode(w, K, secret, sizeof secret, 0);
+
+    if (n >= SG_SECRET_MIN)
+        sg_key_set_secret(key, sg_slice((char *)secret, (size_t)n));
+    sodium_memzero(secret, sizeof secret);
+    return n >= SG_SECRET_MIN ? NULL : "'k' must be 32 to 512 bytes in base64url";
+}
+
 /* Whether what the private half signs, the public half verifies. */
 static bool
 halves_agree(const struct segue_key *key)
@@ -209,6 +224,7 @@ read_material(const struct jwk *w, bool private, struct segue_key *key)
 {
     const char *wrong = key->alg == SEGUE_EDDSA   ? read_eddsa(w, private, key)
                         : key->alg == SEGUE_ES256 ? read_p256(w, private, key)
+                        : key->alg == SEGUE_HS256 ? read_oct(w, key)
                                                   : read_rsa(w, private, key);
 
     key->private = private;
@@ -222,6 +238,7 @@ enum segue_status
 sg_jwk_read(struct sg_slice json, bool private, struct segue_key **out, struct segue_error *err)
 {
     enum segue_status status = SEGUE_OK;
+    enum segue_alg alg;
     const char *wrong;
     struct segue_key *key;
     struct jwk w;
@@ -231,13 +248,13 @@ sg_jwk_read(struct sg_slice json, bool private, struct segue_key **out, struct s
     if (!read_members(json, &w))
         return sg_jwt_fail(err, SEGUE_MALFORMED,
                            "a JWK must be one strict JSON object whose key members are strings");
-    if (kind(&w) == 0)
+    if ((alg = kind(&w, private)) == 0)
         return sg_jwt_fail(err, SEGUE_UNSUPPORTED,
-                           "not a signing key for ES256 (EC P-256), EdDSA (OKP Ed25519) or RS256 "
-                           "(RSA with two primes)");
-    if ((key = sg_key_alloc(kind(&w))) == NULL)
+                           "not a signing key for ES256 (EC P-256), EdDSA (OKP Ed25519), RS256 "
+                           "(RSA with two primes) or, unpublished, HS256 (oct)");
+    if ((key = sg_key_alloc(alg)) == NULL)
         return sg_jwt_fail(err, SEGUE_INTERNAL, "%s", segue_strerror(SEGUE_INTERNAL));
-    if ((wrong = read_material(&w, private && w.there[D], key)) != NULL)
+    if ((wrong = read_material(&w, private && (w.there[D] || alg == SEGUE_HS256), key)) != NULL)
         status = sg_jwt_fail(err, SEGUE_MALFORMED, "JWK: %s", wrong);
     else if (w.m[KID].escaped)
         status = sg_jwt_fail(err, SEGUE_INVALID, "a kid must not need escapes in JSON");

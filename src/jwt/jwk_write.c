@@ -67,6 +67,11 @@ add_required(struct sg_buf *b, const struct segue_key *key)
         return add_p256(b, key);
     case SEGUE_RS256:
         return add_rsa(b, key);
+    case SEGUE_HS256: /* nothing but the secret */
+        sg_buf_puts(b, "{");
+        add_bytes(b, "k", key->secret, key->secret_len);
+        sg_buf_puts(b, ",\"kty\":\"oct\"");
+        return true;
     }
     return false;
 }
@@ -84,6 +89,8 @@ add_private(struct sg_buf *b, const struct segue_key *key)
         add_bytes(b, "d", key->ed_secret, crypto_sign_SEEDBYTES); /* the secret begins with it */
         return true;
     }
+    if (key->alg == SEGUE_HS256)
+        return true;
     if (key->alg == SEGUE_ES256)
         return add_number(b, "d", key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, 32);
     for (i = 0; i < sizeof rsa / sizeof rsa[0]; i++)
@@ -95,7 +102,7 @@ add_private(struct sg_buf *b, const struct segue_key *key)
 bool
 sg_jwk_write(const struct segue_key *key, bool private, struct sg_buf *out)
 {
-    if (!add_required(out, key))
+    if ((key->alg == SEGUE_HS256 && !private) || !add_required(out, key))
         return false;
     sg_buf_printf(out, ",\"alg\":\"%s\",\"use\":\"sig\",\"kid\":\"%s\"", segue_alg_name(key->alg),
                   key->kid);
@@ -105,10 +112,21 @@ sg_jwk_write(const struct segue_key *key, bool private, struct sg_buf *out)
     return true;
 }
 
+/* A buffer with all its room from the start: growing would leave copies of a secret behind. */
+static struct sg_buf
+roomy(void)
+{
+    struct sg_buf b = SG_BUF_INIT(SEGUE_JWK_BYTES - 1);
+
+    sg_buf_printf(&b, "%*s", SEGUE_JWK_BYTES - 1, "");
+    sg_buf_reset(&b);
+    return b;
+}
+
 bool
 sg_jwk_thumbprint(const struct segue_key *key, char out[44])
 {
-    struct sg_buf b = SG_BUF_INIT(SEGUE_JWK_BYTES), text = SG_BUF_INIT(43);
+    struct sg_buf b = roomy(), text = SG_BUF_INIT(43);
     unsigned char hash[32];
     bool good = add_required(&b, key);
 
@@ -120,31 +138,36 @@ sg_jwk_thumbprint(const struct segue_key *key, char out[44])
     if (good)
         memcpy(out, text.ptr, 44);
     sg_buf_free(&text);
-    sg_buf_free(&b);
+    sg_buf_wipe(&b);
     return good;
 }
 
-static enum segue_status export(const struct segue_key *key, bool private, char *out, size_t cap,
-                                size_t *len) {
-    struct sg_buf b = SG_BUF_INIT(SEGUE_JWK_BYTES - 1); enum segue_status status = SEGUE_OK;
+static enum segue_status
+write_text(const struct segue_key *key, bool private, char *out, size_t cap, size_t *len)
+{
+    struct sg_buf b = roomy();
+    enum segue_status status = SEGUE_OK;
 
-    /* Room from the start: growing would leave copies of a secret behind. */
-    sg_buf_printf(&b, "%*s", SEGUE_JWK_BYTES - 1, ""); sg_buf_reset(&b);
-    if (!sg_jwk_write(key, private, &b)) status = SEGUE_INTERNAL;
-    else if (b.failed || b.len >= cap) status = SEGUE_TOO_LARGE;
-    if (status == SEGUE_OK){memcpy(out, b.ptr, b.len + 1); *len = b.len;}
-sg_buf_wipe(&b);
-return status;
+    if (!sg_jwk_write(key, private, &b))
+        status = SEGUE_INTERNAL;
+    else if (b.failed || b.len >= cap)
+        status = SEGUE_TOO_LARGE;
+    if (status == SEGUE_OK) {
+        memcpy(out, b.ptr, b.len + 1);
+        *len = b.len;
+    }
+    sg_buf_wipe(&b);
+    return status;
 }
 
 enum segue_status
 segue_key_public_jwk(const struct segue_key *key, char *out, size_t cap, size_t *len)
 {
-    return export(key, false, out, cap, len);
+    return key->alg != SEGUE_HS256 ? write_text(key, false, out, cap, len) : SEGUE_INVALID;
 }
 
 enum segue_status
 segue_key_private_jwk(const struct segue_key *key, char *out, size_t cap, size_t *len)
 {
-    return key->private ? export(key, true, out, cap, len) : SEGUE_INVALID;
+    return key->private ? write_text(key, true, out, cap, len) : SEGUE_INVALID;
 }

@@ -13,10 +13,8 @@ static const struct {
     enum segue_alg alg;
     const char *name;
 } algs[] = {
-    {SEGUE_ES256, "ES256"},
-    {SEGUE_EDDSA, "EdDSA"},
-    {SEGUE_RS256, "RS256"},
-    {SEGUE_EDDSA, "Ed25519"}, /* RFC 9864: read, not written */
+    {SEGUE_ES256, "ES256"}, {SEGUE_EDDSA, "EdDSA"},   {SEGUE_RS256, "RS256"},
+    {SEGUE_HS256, "HS256"}, {SEGUE_EDDSA, "Ed25519"}, /* RFC 9864: read, not written */
 };
 
 const char *
@@ -53,6 +51,14 @@ sg_key_alloc(enum segue_alg alg)
     return key;
 }
 
+void
+sg_key_set_secret(struct segue_key *key, struct sg_slice secret)
+{
+    memcpy(key->secret, secret.ptr, secret.len);
+    key->secret_len = secret.len;
+    sg_hmac_init(&key->hmac, secret);
+}
+
 enum segue_status
 sg_key_name(struct segue_key *key, const char *kid, size_t len, struct segue_error *err)
 {
@@ -81,6 +87,8 @@ sg_key_name(struct segue_key *key, const char *kid, size_t len, struct segue_err
 static bool
 generate(struct segue_key *key)
 {
+    unsigned char secret[SG_SECRET_MIN];
+
     switch (key->alg) {
     case SEGUE_EDDSA:
         return crypto_sign_keypair(key->ed_public, key->ed_secret) == 0;
@@ -90,6 +98,11 @@ generate(struct segue_key *key)
     case SEGUE_RS256:
         key->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS);
         return key->pkey != NULL;
+    case SEGUE_HS256:
+        randombytes_buf(secret, sizeof secret);
+        sg_key_set_secret(key, sg_slice((char *)secret, sizeof secret));
+        sodium_memzero(secret, sizeof secret);
+        return true;
     }
     return false;
 }
@@ -102,7 +115,7 @@ segue_key_generate(enum segue_alg alg, const char *kid, struct segue_key **out,
     struct segue_key *key;
 
     if (segue_alg_name(alg) == NULL)
-        return sg_jwt_fail(err, SEGUE_INVALID, "alg must be ES256, EdDSA or RS256");
+        return sg_jwt_fail(err, SEGUE_INVALID, "alg must be ES256, EdDSA, RS256 or HS256");
     key = sg_key_alloc(alg);
     if (key == NULL || !generate(key)) {
         segue_key_free(key);

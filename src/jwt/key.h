@@ -2,14 +2,19 @@
 #ifndef SG_JWT_KEY_H
 #define SG_JWT_KEY_H
 
+#include "jwt/hmac.h"
 #include "segue/segue.h"
 
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <stdatomic.h>
 
-/* A key as the files of this folder see it. EVP_PKEY for ES256 and RS256, bytes for EdDSA. Nothing
- * but refs changes once made. */
+/* Lengths of an HS256 secret: RFC 7518 section 3.2 asks for the hash's size at least. */
+#define SG_SECRET_MIN 32
+#define SG_SECRET_MAX 512
+
+/* A key as the files of this folder see it. EVP_PKEY for ES256 and RS256, bytes for EdDSA and
+ * HS256. Nothing but refs changes once made. */
 struct segue_key {
     atomic_int refs;
     enum segue_alg alg;
@@ -19,10 +24,16 @@ struct segue_key {
     EVP_PKEY *pkey;
     unsigned char ed_public[crypto_sign_PUBLICKEYBYTES];
     unsigned char ed_secret[crypto_sign_SECRETKEYBYTES];
+    size_t secret_len;
+    unsigned char secret[SG_SECRET_MAX];
+    struct sg_hmac hmac;
 };
 
 /* A zeroed key with one reference, or NULL; libsodium is ready after it. */
 struct segue_key *sg_key_alloc(enum segue_alg alg);
+
+/* Takes a secret of SG_SECRET_MIN to SG_SECRET_MAX bytes as an HS256 key's. */
+void sg_key_set_secret(struct segue_key *key, struct sg_slice secret);
 
 /* Names the key: kid NULL = its RFC 7638 thumbprint. */
 enum segue_status sg_key_name(struct segue_key *key, const char *kid, size_t len,

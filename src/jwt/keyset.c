@@ -228,12 +228,13 @@ segue_keyset_to_jwks(const struct segue_keyset *set, char *out, size_t cap, size
 {
     struct sg_buf b = SG_BUF_INIT(JWKS_IN_BYTES);
     enum segue_status status = SEGUE_OK;
-    int i;
+    int i, written = 0;
 
     sg_buf_puts(&b, "{\"keys\":[");
     for (i = 0; i < set->n && status == SEGUE_OK; i++) {
-        if (i > 0)
-            sg_buf_puts(&b, ",");
+        if (set->keys[i].key->alg == SEGUE_HS256)
+            continue;
+        sg_buf_puts(&b, written++ > 0 ? "," : "");
         if (!sg_jwk_write(set->keys[i].key, false, &b))
             status = SEGUE_INTERNAL;
     }

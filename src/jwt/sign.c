@@ -101,7 +101,7 @@ enum segue_status
 sg_verifier_init(struct sg_verifier *v, const struct segue_key *key)
 {
     *v = (struct sg_verifier){.key = key};
-    if (key->alg == SEGUE_EDDSA)
+    if (key->alg == SEGUE_EDDSA || key->alg == SEGUE_HS256)
         return SEGUE_OK;
     v->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
     if (v->ctx == NULL || EVP_PKEY_verify_init(v->ctx) != 1 || !set_up(key, v->ctx)) {
@@ -141,6 +141,11 @@ sg_verify_signature(struct sg_verifier *v, EVP_MD_CTX *md, struct sg_slice input
                                                    v->key->ed_public) == 0
                    ? SEGUE_OK
                    : SEGUE_BAD_SIGNATURE;
+    if (v->key->alg == SEGUE_HS256) {
+        sg_hmac(&v->key->hmac, input, hash);
+        return len == sizeof hash && crypto_verify_32(sig, hash) == 0 ? SEGUE_OK
+                                                                      : SEGUE_BAD_SIGNATURE;
+    }
     if (v->key->alg == SEGUE_ES256) {
         if (len != 2 * P256_BYTES || !sg_p256_scalar_ok(sig) ||
             !sg_p256_scalar_ok(sig + P256_BYTES))
@@ -188,6 +193,11 @@ sg_sign(const struct segue_key *key, struct sg_slice input, unsigned char out[SG
 {
     if (!key->private)
         return SEGUE_INVALID;
+    if (key->alg == SEGUE_HS256) {
+        sg_hmac(&key->hmac, input, out);
+        *len = SG_HMAC_BYTES;
+        return SEGUE_OK;
+    }
     if (key->alg != SEGUE_EDDSA)
         return sign_evp(key, input, out, len);
     if (crypto_sign_detached(out, NULL, (const unsigned char *)input.ptr, input.len,

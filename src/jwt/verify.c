@@ -120,7 +120,7 @@ choose_key(struct segue_keyset *set, const struct segue_policy *policy, const st
     struct sg_verifier *v;
 
     if (!alg_is(h->alg, SEGUE_ES256) && !alg_is(h->alg, SEGUE_EDDSA) &&
-        !alg_is(h->alg, SEGUE_RS256))
+        !alg_is(h->alg, SEGUE_RS256) && !alg_is(h->alg, SEGUE_HS256))
         return SEGUE_WRONG_ALG;
     if (h->kid.len == 0 || (v = sg_keyset_find(set, h->kid)) == NULL)
         return SEGUE_UNKNOWN_KEY;

@@ -22,6 +22,9 @@ oauth_answer_failure(struct exchange *x, const struct sg_token_out *out)
     case SG_TOKEN_INVALID_GRANT:
         server_answer_error(x, 400, "invalid_grant", out->why);
         break;
+    case SG_TOKEN_CLIENT_DISABLED:
+        server_answer_error(x, 400, "unauthorized_client", out->why);
+        break;
     case SG_TOKEN_INVALID_SCOPE:
         server_answer_error(x, 400, "invalid_scope", out->why);
         break;

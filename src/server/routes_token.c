@@ -255,7 +255,8 @@ route_sessions(struct exchange *x)
     json_error_t why;
     json_t *json;
 
-    if (backend == NULL || backend->secret == NULL) {
+    if (backend == NULL || backend->secret == NULL ||
+        sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(backend->id))) {
         oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
         return;
     }

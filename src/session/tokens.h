@@ -12,6 +12,7 @@ enum sg_token_status {
     SG_TOKEN_INVALID_GRANT,   /* the credential is no good, or another client's */
     SG_TOKEN_INVALID_SCOPE,   /* more than the client, or this grant, may have */
     SG_TOKEN_INVALID_TARGET,  /* likewise, of audiences */
+    SG_TOKEN_CLIENT_DISABLED, /* this client is handed nothing until it is enabled again */
     SG_TOKEN_NOT_ENABLED, /* policy hands no JWT to this subject now: go on with the legacy token */
     SG_TOKEN_UNAVAILABLE, /* a store is down: retry */
 };

@@ -19,7 +19,7 @@ check_set(const char *data, size_t size)
     if (segue_keyset_from_jwks(data, size, &set, NULL, NULL) != SEGUE_OK)
         return;
     if (segue_keyset_to_jwks(set, first, sizeof first, &n) != SEGUE_OK ||
-        strstr(first, "\"d\":") != NULL ||
+        strstr(first, "\"d\":") != NULL || strstr(first, "\"k\":") != NULL ||
         segue_keyset_from_jwks(first, n, &again, NULL, NULL) != SEGUE_OK ||
         segue_keyset_count(again) != segue_keyset_count(set) ||
         segue_keyset_to_jwks(again, second, sizeof second, &m) != SEGUE_OK || n != m ||

@@ -11,9 +11,9 @@
 
 #define NOW INT64_C(1700000000)
 
-static struct segue_key *keys[3];
+static struct segue_key *keys[4];
 static struct segue_keyset *set;
-static const char *const kids[] = {"es", "ed", "rs"};
+static const char *const kids[] = {"es", "ed", "rs", "hs"};
 static const char *const audiences[] = {"https://api.example", "https://app.example", NULL};
 static const struct segue_policy policy = {
     .issuer = "https://id.example", .audiences = audiences, .leeway_sec = 30};
@@ -27,12 +27,12 @@ str(const char *s)
 static int
 set_up(void **state)
 {
-    static const enum segue_alg algs[] = {SEGUE_ES256, SEGUE_EDDSA, SEGUE_RS256};
+    static const enum segue_alg algs[] = {SEGUE_ES256, SEGUE_EDDSA, SEGUE_RS256, SEGUE_HS256};
     int i;
 
     (void)state;
     assert_int_equal(segue_keyset_new(&set), SEGUE_OK);
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         assert_int_equal(segue_key_generate(algs[i], kids[i], &keys[i], NULL), SEGUE_OK);
         assert_int_equal(segue_keyset_add(set, keys[i]), SEGUE_OK);
     }
@@ -45,7 +45,7 @@ tear_down(void **state)
     int i;
 
     (void)state;
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < 4; i++)
         segue_key_free(keys[i]);
     segue_keyset_free(set);
     return 0;
@@ -177,7 +177,7 @@ every_alg_carries_every_claim_there_and_back(void **state)
     int i, k;
 
     (void)state;
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < 4; i++)
         for (k = 0; k < 2; k++) {
             assert_int_equal(segue_mint(keys[i], &in[k], token, sizeof token, &len, NULL),
                              SEGUE_OK);
@@ -290,7 +290,7 @@ an_expired_token_still_gives_its_claims(void **state)
     int i;
 
     (void)state;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         assert_int_equal(segue_mint(keys[i], &in, token, sizeof token, &len, NULL), SEGUE_OK);
         assert_int_equal(check_at(token, len, in.exp + 29, &out), SEGUE_OK);
         assert_int_equal(check_at(token, len, in.exp + 30, &out), SEGUE_EXPIRED);

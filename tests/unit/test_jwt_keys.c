@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/encode.h"
+#include "base/hash.h"
 #include "jwt/keyset.h"
 
 #include <setjmp.h>
@@ -11,7 +12,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static const enum segue_alg algs[] = {SEGUE_ES256, SEGUE_EDDSA, SEGUE_RS256};
+/* The last has no public half. */
+static const enum segue_alg algs[] = {SEGUE_ES256, SEGUE_EDDSA, SEGUE_RS256, SEGUE_HS256};
 
 static json_t *
 load_vectors(const char *name)
@@ -89,7 +91,7 @@ rfc_vectors_hold(void **state)
         }
         segue_key_free(key);
     }
-    assert_int_equal(checked, 5);
+    assert_int_equal(checked, 6);
     json_decref(doc);
 }
 
@@ -103,7 +105,7 @@ every_alg_signs_and_verifies(void **state)
     int round;
 
     (void)state;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         assert_int_equal(segue_key_generate(algs[i], "k", &key, NULL), SEGUE_OK);
         /* often enough for r and s with leading zero bytes to come by (ES256) */
         for (round = 0; round < (algs[i] == SEGUE_ES256 ? 600 : 3); round++) {
@@ -163,7 +165,7 @@ private_jwk_comes_back_whole(void **state)
     size_t i, len, len2, sig_len;
 
     (void)state;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         assert_int_equal(segue_key_generate(algs[i], NULL, &key, NULL), SEGUE_OK);
         assert_int_equal(strlen(segue_key_kid(key)), 43);
         assert_int_equal(segue_key_private_jwk(key, jwk, sizeof jwk, &len), SEGUE_OK);
@@ -193,16 +195,19 @@ public_export_has_no_private_member(void **state)
 
     (void)state;
     assert_int_equal(segue_keyset_new(&set), SEGUE_OK);
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         assert_int_equal(segue_key_generate(algs[i], segue_alg_name(algs[i]), &key, NULL),
                          SEGUE_OK);
         assert_int_equal(segue_keyset_add(set, key), SEGUE_OK);
-        assert_int_equal(segue_key_public_jwk(key, jwk, sizeof jwk, &len), SEGUE_OK);
-        doc = json_loadb(jwk, len, JSON_REJECT_DUPLICATES, NULL);
-        assert_non_null(doc);
-        for (k = 0; k < sizeof private / sizeof private[0]; k++)
-            assert_null(json_object_get(doc, private[k]));
-        json_decref(doc);
+        assert_int_equal(segue_key_public_jwk(key, jwk, sizeof jwk, &len),
+                         algs[i] == SEGUE_HS256 ? SEGUE_INVALID : SEGUE_OK);
+        if (algs[i] != SEGUE_HS256) {
+            doc = json_loadb(jwk, len, JSON_REJECT_DUPLICATES, NULL);
+            assert_non_null(doc);
+            for (k = 0; k < sizeof private / sizeof private[0]; k++)
+                assert_null(json_object_get(doc, private[k]));
+            json_decref(doc);
+        }
         segue_key_free(key);
     }
     assert_int_equal(segue_keyset_to_jwks(set, jwks, sizeof jwks, &len), SEGUE_OK);
@@ -227,6 +232,8 @@ public_export_has_no_private_member(void **state)
 #define EC_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
 #define EC_D "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"
 #define ED "{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+#define OCT "{\"kty\":\"oct\","
+#define SHORT_K "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" /* 31 bytes */
 #define EC "{\"kty\":\"EC\",\"crv\":\"P-256\","
 
 static void
@@ -245,7 +252,17 @@ wrong_jwks_are_refused_each_for_its_reason(void **state)
         {ED "\"x\":\"" ED_X "\",\"key_ops\":[\"encrypt\"]}", SEGUE_UNSUPPORTED},
         {"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}", SEGUE_UNSUPPORTED},
         {"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"\",\"y\":\"\"}", SEGUE_UNSUPPORTED},
-        {"{\"kty\":\"oct\",\"k\":\"AAAA\",\"alg\":\"HS256\"}", SEGUE_UNSUPPORTED},
+        {OCT "\"k\":\"" ED_X "\"}", SEGUE_OK},
+        {OCT "\"k\":\"" ED_X "\",\"alg\":\"HS256\",\"use\":\"sig\"}", SEGUE_OK},
+        {OCT "\"k\":\"" ED_X "\",\"alg\":\"HS384\"}", SEGUE_UNSUPPORTED},
+        {OCT "\"k\":\"" ED_X "\",\"alg\":\"RS256\"}", SEGUE_UNSUPPORTED},
+        {OCT "\"k\":\"" ED_X "\",\"use\":\"enc\"}", SEGUE_UNSUPPORTED},
+        {OCT "\"k\":\"AAAA\",\"alg\":\"HS256\"}", SEGUE_MALFORMED},
+        {OCT "\"k\":\"" SHORT_K "\"}", SEGUE_MALFORMED},
+        {OCT "\"k\":\"" ED_X "=\"}", SEGUE_MALFORMED},
+        {OCT "\"k\":7}", SEGUE_MALFORMED},
+        {OCT "\"d\":\"" ED_D "\"}", SEGUE_MALFORMED},
+        {ED "\"x\":\"" ED_X "\",\"alg\":\"HS256\"}", SEGUE_UNSUPPORTED},
         {"{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"alg\":\"PS256\"}", SEGUE_UNSUPPORTED},
         {"{\"kty\":\"RSA\",\"oth\":[],\"n\":\"AQAB\",\"e\":\"AQAB\"}", SEGUE_UNSUPPORTED},
         {"{}", SEGUE_UNSUPPORTED},
@@ -324,9 +341,9 @@ static void
 jwks_is_read_with_foreign_keys_skipped(void **state)
 {
     static const char jwks[] =
-        "{\"hint\":{\"a\":[1,2]},\"keys\":["
-        "{\"kty\":\"oct\",\"k\":\"AAAA\",\"kid\":\"a\"}," ED "\"x\":\"" ED_X
-        "\",\"kid\":\"a\",\"d\":\"" ED_D "\"},"
+        "{\"hint\":{\"a\":[1,2]},\"keys\":[" OCT "\"k\":\"" ED_X
+        "\",\"kid\":\"a\",\"alg\":\"HS256\"}," ED "\"x\":\"" ED_X "\",\"kid\":\"a\",\"d\":\"" ED_D
+        "\"},"
         "{\"kty\":\"new\",\"kid\":\"n\"}," ED "\"x\":\"AA\",\"kid\":\"c\"}," ED "\"x\":7}," ED
         "\"x\":\"" ED_X "\",\"kid\":\"a b\"}," EC "\"x\":\"" EC_X "\",\"y\":\"" EC_Y
         "\",\"kid\":\"b\"}]}";
@@ -420,6 +437,36 @@ sets_hold_64_keys_and_forget_removed_ones(void **state)
 }
 
 static void
+hs256_secrets_are_bounded_and_hashed_as_hmac_says(void **state)
+{
+    static const size_t lengths[] = {31, 32, 63, 64, 65, 512, 513};
+    unsigned char secret[513], sig[SG_SIGNATURE_MAX];
+    char text[701], jwk[1024];
+    struct segue_key *key;
+    struct sg_hash want;
+    size_t i, len;
+
+    (void)state;
+    for (i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        bool good = lengths[i] >= 32 && lengths[i] <= 512;
+
+        sg_random(secret, sizeof secret);
+        sg_b64url_text(secret, lengths[i], text);
+        snprintf(jwk, sizeof jwk, OCT "\"k\":\"%s\"}", text);
+        key = NULL;
+        assert_int_equal(segue_key_from_jwk(jwk, strlen(jwk), &key, NULL),
+                         good ? SEGUE_OK : SEGUE_MALFORMED);
+        if (good) {
+            want = sg_hmac_sha256(sg_slice((char *)secret, lengths[i]), sg_str(jwk));
+            assert_int_equal(sg_sign(key, sg_str(jwk), sig, &len), SEGUE_OK);
+            assert_int_equal(len, sizeof want.b);
+            assert_memory_equal(sig, want.b, len);
+        }
+        segue_key_free(key);
+    }
+}
+
+static void
 kids_are_printable_and_bounded(void **state)
 {
     char kid[SEGUE_KID_BYTES + 2];
@@ -437,7 +484,8 @@ kids_are_printable_and_bounded(void **state)
     assert_int_equal(segue_key_generate(SEGUE_EDDSA, "a\n", &key, NULL), SEGUE_INVALID);
     assert_int_equal(segue_key_generate((enum segue_alg)9, "a", &key, NULL), SEGUE_INVALID);
     assert_int_equal(segue_alg_find("Ed25519"), SEGUE_EDDSA);
-    assert_int_equal(segue_alg_find("HS256"), 0);
+    assert_int_equal(segue_alg_find("HS256"), SEGUE_HS256);
+    assert_int_equal(segue_alg_find("HS512"), 0);
     assert_int_equal(segue_alg_find("none"), 0);
 }
 
@@ -455,6 +503,7 @@ main(void)
         cmocka_unit_test(jwks_is_read_with_foreign_keys_skipped),
         cmocka_unit_test(broken_jwks_gives_no_set),
         cmocka_unit_test(sets_hold_64_keys_and_forget_removed_ones),
+        cmocka_unit_test(hs256_secrets_are_bounded_and_hashed_as_hmac_says),
         cmocka_unit_test(kids_are_printable_and_bounded),
     };
 
