@@ -212,8 +212,10 @@ route_introspect(struct exchange *x)
     const struct sg_client_config *client = oauth_open(x, &form);
     struct sg_slice token = sg_form_get(&form, "token");
 
-    if (client != NULL && client->secret == NULL)
-        oauth_refuse_client(x, "introspection is for confidential clients");
+    if (client != NULL &&
+        (client->secret == NULL ||
+         sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(client->id))))
+        oauth_refuse_client(x, "introspection is for confidential clients that are not disabled");
     else if (client != NULL && token.len == 0)
         server_answer_error(x, 400, "invalid_request", "token is required");
     else if (client != NULL)
