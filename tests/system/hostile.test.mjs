@@ -283,4 +283,6 @@ test('nothing of all that was let in, and nothing of it is left', async () => {
   assert.ok(cases > 1000, `${cases} cases`);
   assert.equal((await a.verify({ bearer: good })).subject, '1');
   assert.deepEqual(await w.leaks(), []);
+  assert.deepEqual(await a.stop(), { code: 0, signal: null }, a.log());
+  assert.doesNotMatch(a.log(), /Sanitizer|runtime error/);
 });

@@ -470,4 +470,9 @@ describe('docs/openapi.yaml', () => {
   });
 });
 
+test('an instance ends in order after all of that', async () => {
+  assert.deepEqual(await b.stop(), { code: 0, signal: null }, b.log());
+  assert.doesNotMatch(b.log(), /Sanitizer|runtime error/);
+});
+
 test('no token, cookie, key or password in logs, metrics or tables', async () => assert.deepEqual(await w.leaks(), []));
