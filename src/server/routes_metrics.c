@@ -22,6 +22,7 @@ static const struct {
     SERIES("segue_verify_total", "credential=\"unavailable\"", verify_unavailable, NULL),
     SERIES("segue_minted_total", "kind=\"first\"", minted_first, "Access tokens minted."),
     SERIES("segue_minted_total", "kind=\"renewed\"", minted_renewed, NULL),
+    SERIES("segue_minted_total", "kind=\"repeated\"", minted_repeated, NULL),
     SERIES("segue_minted_total", "kind=\"upstream\"", minted_upstream, NULL),
     SERIES("segue_minted_total", "kind=\"client\"", minted_client, NULL),
     SERIES("segue_minted_total", "kind=\"shadow\"", minted_shadow, NULL),

@@ -230,7 +230,7 @@ static bool
 is_worth_a_try_alone(enum sg_code code)
 {
     return code == SG_E_CONFLICT || code == SG_E_NOT_OWNER || code == SG_E_INVALID ||
-           code == SG_E_INTERNAL || code == SG_E_LIMIT;
+           code == SG_E_INTERNAL;
 }
 
 static void
