@@ -35,7 +35,9 @@ const transport = new Set(['date', 'connection', 'keep-alive', 'content-length',
 function routeOf(target) {
   const [where] = target.split('?');
   if (where.startsWith('/.well-known/oauth-authorization-server')) return '/.well-known/oauth-authorization-server';
-  return Object.keys(spec.paths).find((p) => where.endsWith(p)) ?? (/\/v1\/subjects\/[^/]+$/.test(where) ? '/v1/subjects/{subject}' : where);
+  const paths = Object.keys(spec.paths);
+  const parent = where.slice(0, where.lastIndexOf('/') + 1);
+  return paths.find((p) => where.endsWith(p)) ?? paths.find((p) => /\{\w+\}$/.test(p) && parent.endsWith(p.replace(/\{\w+\}$/, ''))) ?? where;
 }
 
 /** Fails unless the answer is one that the document declares for this path and method. */
