@@ -22,19 +22,24 @@ sg_json_init(struct sg_json *j, struct sg_slice text)
     j->n_names = 0;
 }
 
-static void
+static inline void
 skip_space(struct sg_json *j)
 {
-    while (j->at != j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
-        j->at++;
+    const char *p = j->at;
+
+    while (p != j->end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    j->at = p;
 }
 
-static bool
+static inline bool
 take(struct sg_json *j, char c)
 {
-    skip_space(j);
-    if (j->at == j->end || *j->at != c)
-        return false;
+    if (j->at == j->end || *j->at != c) {
+        skip_space(j);
+        if (j->at == j->end || *j->at != c)
+            return false;
+    }
     j->at++;
     return true;
 }
@@ -115,41 +120,40 @@ escape(const char **p, const char *end)
 }
 
 /* Moves past bytes that stand for themselves: neither '"', '\\', a control byte nor beyond ASCII.
- * Eight at a time: subtracting lets the top bit of a byte show that it was below, and what carries
- * from a lower byte can only stop the run early. */
+ * Eight at a time: subtracting lets the top bit of a byte show that it was below. What carries from
+ * there can only mark bytes behind it, so the first one marked is right. */
 static const char *
 skip_plain(const char *p, const char *end)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t w, quote, backslash;
+    uint64_t w, quote, backslash, found;
 
     for (; end - p >= 8; p += 8) {
         memcpy(&w, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        w = __builtin_bswap64(w);
+#endif
         quote = w ^ ones * '"';
         backslash = w ^ ones * '\\';
-        if (((w | (w - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops) != 0)
-            break;
+        found = (w | (w - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops;
+        if (found != 0)
+            return p + __builtin_ctzll(found) / 8;
     }
-    while (p != end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
+    while (p != end && (signed char)*p >= 0x20 && *p != '"' && *p != '\\')
         p++;
     return p;
 }
 
-bool
-sg_json_string(struct sg_json *j, struct sg_json_string *out)
+/* The rest of a string that holds more than plain bytes; p is at the first other one. */
+static bool
+string_rest(struct sg_json *j, const char *p, struct sg_json_string *out)
 {
-    const char *start, *p;
-    bool escaped = false;
-
-    if (!take(j, '"'))
-        return fail(j, SG_JSON_BAD);
-    start = p = j->at;
     while ((p = skip_plain(p, j->end)) != j->end && *p != '"') {
         unsigned char c = (unsigned char)*p;
         size_t n;
 
         if (c == '\\') {
-            escaped = true;
+            out->escaped = true;
             if (escape(&p, j->end) < 0)
                 return fail(j, SG_JSON_BAD);
         } else if (c < 0x20 || (n = sg_utf8_len(p, (size_t)(j->end - p))) == 0) {
@@ -160,9 +164,23 @@ sg_json_string(struct sg_json *j, struct sg_json_string *out)
     }
     if (p == j->end)
         return fail(j, SG_JSON_BAD);
+    out->raw.len = (size_t)(p - j->at);
     j->at = p + 1;
-    out->raw = sg_slice(start, (size_t)(p - start));
-    out->escaped = escaped;
+    return true;
+}
+
+bool
+sg_json_string(struct sg_json *j, struct sg_json_string *out)
+{
+    const char *p;
+
+    if (!take(j, '"'))
+        return fail(j, SG_JSON_BAD);
+    p = skip_plain(j->at, j->end);
+    *out = (struct sg_json_string){sg_slice(j->at, (size_t)(p - j->at)), false};
+    if (p == j->end || *p != '"')
+        return string_rest(j, p, out);
+    j->at = p + 1;
     return true;
 }
 
@@ -322,11 +340,21 @@ number(struct sg_json *j, struct sg_slice *text, bool *whole)
 bool
 sg_json_int(struct sg_json *j, int64_t *out)
 {
+    const char *p = j->at;
     struct sg_slice text;
     int64_t v = 0;
     bool whole, negative;
     size_t i;
 
+    /* Seconds and counters: up to 18 digits, which always fit, and nothing that goes on. */
+    while (j->end - p > 0 && p - j->at < 18 && *p >= '0' && *p <= '9')
+        v = v * 10 + (*p++ - '0');
+    if (p != j->at && *j->at != '0' && p != j->end && (*p == ',' || *p == '}')) {
+        j->at = p;
+        *out = v;
+        return true;
+    }
+    v = 0;
     if (!number(j, &text, &whole))
         return false;
     if (!whole)
@@ -404,16 +432,20 @@ sg_json_enter_array(struct sg_json *j, struct sg_json_level *level)
 }
 
 bool
-sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
+sg_json_name(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
 {
-    uint32_t hash;
-    int i;
-
     if (!next(j, level, '}') || !sg_json_string(j, name))
         return false;
-    if (!take(j, ':'))
-        return fail(j, SG_JSON_BAD);
-    hash = name_hash(name);
+    return take(j, ':') ? true : fail(j, SG_JSON_BAD);
+}
+
+bool
+sg_json_name_is_new(struct sg_json *j, const struct sg_json_level *level,
+                    const struct sg_json_string *name)
+{
+    uint32_t hash = name_hash(name);
+    int i;
+
     for (i = level->first_name; i < j->n_names; i++)
         if (j->names[i].hash == hash && name_equal(&j->names[i].s, name))
             return fail(j, SG_JSON_BAD);
@@ -422,6 +454,12 @@ sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_st
     j->names[j->n_names].s = *name;
     j->names[j->n_names++].hash = hash;
     return true;
+}
+
+bool
+sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
+{
+    return sg_json_name(j, level, name) && sg_json_name_is_new(j, level, name);
 }
 
 bool
