@@ -2,7 +2,7 @@
 /* Times libraries that verify JWTs side by side: jwt ROUNDS SLICE_MS [NAME], NAME like
  * "HS256/segue" to time one. Each round gives every library a slice of CPU time in turn, so that
  * whatever else the machine does hits all alike; medians of the rounds are printed, one "NAME
- * NANOSECONDS" a line. Time is the CPU time of the thread. */
+ * NUMBER" a line: nanoseconds, but for two threads.  Time is the CPU time of the thread. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "peer.h"
 #include "segue/segue.h"
@@ -112,6 +112,7 @@ add_run(const char *alg, const char *what, bool (*one)(void *, const char *, siz
 {
     struct run *r = &runs[n_runs];
 
+    *r = (struct run){0};
     snprintf(r->name, sizeof r->name, "%s/%s", alg, what);
     if (only[0] == '\0' || strcmp(only, r->name) == 0)
         n_runs++;
@@ -156,6 +157,82 @@ median(double *v, int n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
+/* ---- two threads ---- */
+
+/* The same work on one thread and then on two at once, each with a set of its own: how many times
+ * as much they do in a second of CPU time each, and how often they had to wait for one another. */
+struct pair {
+    struct run run[2];
+    double times[ROUNDS_MAX];
+    long waits;
+};
+
+static struct pair pairs[N_ALGS];
+static int n_pairs;
+
+struct half {
+    const struct run *run;
+    pthread_barrier_t *start;
+    int64_t slice_ns;
+    double ns;
+    long waits;
+};
+
+static void
+add_pair(int a, void *first, void *second)
+{
+    struct pair *p = &pairs[n_pairs];
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        snprintf(p->run[i].name, sizeof p->run[i].name, "%s/two-threads", algs[a]);
+        p->run[i].one = peer_segue.verify;
+        p->run[i].handle = i == 0 ? first : second;
+        p->run[i].tokens = tokens[a];
+    }
+    if (only[0] == '\0' || strcmp(only, p->run[0].name) == 0)
+        n_pairs++;
+}
+
+static void *
+half_thread(void *arg)
+{
+    struct half *h = arg;
+    struct rusage before, after;
+
+    pthread_barrier_wait(h->start);
+    getrusage(RUSAGE_THREAD, &before);
+    h->ns = slice(h->run, h->slice_ns);
+    getrusage(RUSAGE_THREAD, &after);
+    h->waits = after.ru_nvcsw - before.ru_nvcsw;
+    return NULL;
+}
+
+static void
+measure_pair(struct pair *p, int round, int64_t slice_ns)
+{
+    double alone = slice(&p->run[0], slice_ns);
+    pthread_barrier_t start;
+    struct half h[2];
+    pthread_t t[2];
+    int i;
+
+    pthread_barrier_init(&start, NULL, 2);
+    for (i = 0; i < 2; i++) {
+        h[i] = (struct half){&p->run[i], &start, slice_ns, 0, 0};
+        if (pthread_create(&t[i], NULL, half_thread, &h[i]) != 0)
+            die("could not start a thread");
+    }
+    for (i = 0; i < 2; i++) {
+        pthread_join(t[i], NULL);
+        p->waits += h[i].waits;
+    }
+    pthread_barrier_destroy(&start);
+    p->times[round] = alone / h[0].ns + alone / h[1].ns;
+}
+
+/* ---- the whole ---- */
+
 /* The bare HMAC of a token, as fast as libcrypto does it: both halves of the key hashed already. */
 static bool
 bare_hmac(void *handle, const char *input, size_t len)
@@ -191,8 +268,8 @@ hmac_halves(void)
 static void
 set_up(int a)
 {
-    static const struct peer *const peers[] = {&peer_segue, &peer_cjose, &peer_libjwt,
-                                               &peer_rhonabwy};
+    static const struct peer *const peers[] = {&peer_segue, &peer_segue_cached, &peer_cjose,
+                                               &peer_libjwt, &peer_rhonabwy};
     enum segue_alg alg = segue_alg_find(algs[a]);
     char jwk[SEGUE_JWK_BYTES], private[SEGUE_JWK_BYTES], *pem = NULL;
     struct segue_key *key;
@@ -211,13 +288,15 @@ set_up(int a)
         resign(algs[a], private, &tokens[a][i], &jwt_tokens[a][i]);
     if (alg == SEGUE_ES256 || alg == SEGUE_RS256)
         pem = rhonabwy_pem(jwk);
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 5; i++) {
         void *handle = peers[i]->open(algs[a], jwk, pem);
 
         if (handle != NULL)
             add_run(algs[a], peers[i]->name, peers[i]->verify, handle,
                     peers[i] == &peer_libjwt ? jwt_tokens[a] : tokens[a]);
     }
+    /* A second thread verifies with a set of its own, as the library asks for. */
+    add_pair(a, peer_segue.open(algs[a], jwk, NULL), peer_segue.open(algs[a], jwk, NULL));
     segue_key_free(key);
     if (alg == SEGUE_HS256)
         add_run(algs[a], "bare-hmac", bare_hmac, hmac_halves(), tokens[a])->input_only = true;
@@ -240,8 +319,14 @@ main(int argc, char **argv)
     for (k = 0; k < rounds; k++)
         for (i = 0; i < n_runs; i++)
             runs[i].ns[k] = slice(&runs[i], slice_ms * INT64_C(1000000));
+    for (k = 0; k < rounds; k++)
+        for (i = 0; i < n_pairs; i++)
+            measure_pair(&pairs[i], k, slice_ms * INT64_C(1000000));
     for (i = 0; i < n_runs; i++)
         printf("%s %.1f\n", runs[i].name, median(runs[i].ns, rounds));
+    for (i = 0; i < n_pairs; i++)
+        printf("%s %.3f\n%s-waits %ld\n", pairs[i].run[0].name, median(pairs[i].times, rounds),
+               pairs[i].run[0].name, pairs[i].waits);
     for (i = 0; i < N_ALGS; i++)
         printf("%s/bytes %zu\n", algs[i], tokens[i][TOKENS / 2].len);
     return 0;

@@ -21,7 +21,7 @@ struct peer {
     bool (*verify)(void *handle, const char *token, size_t len);
 };
 
-extern const struct peer peer_segue, peer_cjose, peer_libjwt, peer_rhonabwy;
+extern const struct peer peer_segue, peer_segue_cached, peer_cjose, peer_libjwt, peer_rhonabwy;
 
 /* The same claims signed again under typ "JWT": libjwt 1.10 refuses the typ of RFC 9068. jwk is
  * private; the caller frees it. */

@@ -6,8 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const audiences[] = {AUDIENCE, NULL};
+static const struct segue_policy policy = {.issuer = ISSUER, .audiences = audiences};
+
 struct handle {
     struct segue_keyset *set;
+    struct segue_cache *cache;
     struct segue_verify_buf buf;
 };
 
@@ -27,8 +31,6 @@ open_key(const char *alg, const char *jwk, const char *pem)
 static bool
 verify(void *handle, const char *token, size_t len)
 {
-    static const char *const audiences[] = {AUDIENCE, NULL};
-    static const struct segue_policy policy = {.issuer = ISSUER, .audiences = audiences};
     struct handle *h = handle;
     struct segue_claims c;
 
@@ -36,4 +38,26 @@ verify(void *handle, const char *token, size_t len)
            c.sub.len > 0 && c.n_roles > 0;
 }
 
+static void *
+open_cached(const char *alg, const char *jwk, const char *pem)
+{
+    struct handle *h = open_key(alg, jwk, pem);
+
+    if (segue_cache_new((size_t)4 << 20, &h->cache) != SEGUE_OK)
+        abort();
+    return h;
+}
+
+static bool
+verify_cached(void *handle, const char *token, size_t len)
+{
+    struct handle *h = handle;
+    struct segue_claims c;
+
+    return segue_cache_verify(h->cache, h->set, &policy, NOW, token, len, &h->buf, &c) ==
+               SEGUE_OK &&
+           c.sub.len > 0 && c.n_roles > 0;
+}
+
+const struct peer peer_segue_cached = {"segue-cached", open_cached, verify_cached};
 const struct peer peer_segue = {"segue", open_key, verify};

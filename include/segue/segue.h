@@ -235,6 +235,46 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_verify(struct segue_keyset *set
                                                         size_t len, struct segue_verify_buf *buf,
                                                         struct segue_claims *claims);
 
+/* ---- verified tokens kept ---- */
+
+/* A cache of tokens found genuine: what segue_verify() answers, without the signature, for a token
+ * seen before. What is kept is only what never changes, that a key signed these bytes and what they
+ * say; whether the set still has that key, and what policy and time make of it, is looked at on
+ * every call. So the answer is the one of segue_verify() at that moment, whatever was added,
+ * removed or changed in between. Whole tokens are compared. Refused tokens are never kept, and a
+ * token is dropped when it is found expired (exp + leeway <= now). What its caller knows beyond the
+ * token, revocation above all, it looks up after a hit as after any other good answer: nothing has
+ * to be flushed.
+ *
+ * One thread at a time; entries may come of several sets and policies. */
+struct segue_cache;
+
+#define SEGUE_CACHE_BYTES_MIN ((size_t)64 * 1024)
+#define SEGUE_CACHE_BYTES_MAX ((size_t)1024 * 1024 * 1024)
+
+/* max_bytes bounds everything it will ever hold, in one piece allocated here (and touched only as
+ * it fills); a token of 450 bytes takes about 1,000. A token that finds it full takes the place of
+ * the oldest ones kept, whether used since or not. SEGUE_INVALID outside the bounds above. */
+SEGUE_API SEGUE_MUST_USE enum segue_status segue_cache_new(size_t max_bytes,
+                                                           struct segue_cache **out);
+/* Wipes it: what it holds are credentials. */
+SEGUE_API void segue_cache_free(struct segue_cache *cache);
+
+/* segue_verify() by way of the cache: same arguments, same answer, same life of the claims. */
+SEGUE_API SEGUE_MUST_USE enum segue_status
+segue_cache_verify(struct segue_cache *cache, struct segue_keyset *set,
+                   const struct segue_policy *policy, int64_t now_sec, const char *token,
+                   size_t len, struct segue_verify_buf *buf, struct segue_claims *claims);
+
+/* Counted since it was made. */
+struct segue_cache_stats {
+    uint64_t hits;   /* answered without the signature, whatever the answer */
+    uint64_t misses; /* calls that were not */
+    uint64_t kept;   /* tokens taken in */
+};
+SEGUE_API void segue_cache_get_stats(const struct segue_cache *cache,
+                                     struct segue_cache_stats *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "jwt/verify.h"
+
 #include "base/encode.h"
-#include "jwt/claims.h"
 #include "jwt/json_scan.h"
-#include "jwt/keyset.h"
 
 #include <strings.h>
 
-#define HEADER_BYTES 1024
-#define PAYLOAD_BYTES (SEGUE_TOKEN_BYTES / 4 * 3)
-
-/* What a segue_verify_buf holds. */
-struct memory {
-    struct sg_claims_room room;
-    char header[HEADER_BYTES];
-    char payload[PAYLOAD_BYTES];
-};
-_Static_assert(sizeof(struct memory) <= sizeof(struct segue_verify_buf), "verify_buf too small");
-_Static_assert(_Alignof(struct memory) <= _Alignof(struct segue_verify_buf),
+_Static_assert(sizeof(struct sg_verify_memory) <= sizeof(struct segue_verify_buf),
+               "verify_buf too small");
+_Static_assert(_Alignof(struct sg_verify_memory) <= _Alignof(struct segue_verify_buf),
                "verify_buf alignment");
 
 /* The three segments, still encoded; input: what is signed. */
@@ -99,12 +91,14 @@ alg_is(struct sg_slice text, enum segue_alg alg)
 
 /* Media types are compared without case, and "application/" may be left out (RFC 7515 section
  * 4.1.9). */
-static bool
-typ_is(struct sg_slice typ, const char *want)
+bool
+sg_typ_is(struct sg_slice typ, const char *want)
 {
     static const char prefix[] = "application/";
     size_t n = sizeof prefix - 1;
 
+    if (want == NULL)
+        want = "at+jwt";
     if (typ.len > n && strncasecmp(typ.ptr, prefix, n) == 0)
         typ = sg_slice(typ.ptr + n, typ.len - n);
     return typ.len == strlen(want) && strncasecmp(typ.ptr, want, typ.len) == 0;
@@ -148,8 +142,8 @@ audience_matches(const struct segue_policy *policy, const struct segue_claims *c
 
 /* Expiry comes last, so that SEGUE_EXPIRED means that all else is right. Times are at most the year
  * 9999, so nothing overflows. */
-static enum segue_status
-judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_claims *c)
+enum segue_status
+sg_judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_claims *c)
 {
     int64_t leeway = policy->leeway_sec;
 
@@ -164,7 +158,7 @@ judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_cla
 
 /* The header's key and typ. A good token's header is nearly always that of the one before. */
 static enum segue_status
-know_header(struct segue_keyset *set, struct sg_slice text, struct memory *m,
+know_header(struct segue_keyset *set, struct sg_slice text, struct sg_verify_memory *m,
             struct sg_verifier **v, struct sg_slice *typ)
 {
     struct header h;
@@ -185,44 +179,56 @@ know_header(struct segue_keyset *set, struct sg_slice text, struct memory *m,
     return SEGUE_OK;
 }
 
-static enum segue_status
-verify(struct segue_keyset *set, const struct segue_policy *policy, const struct segments *s,
-       struct memory *m, struct segue_claims *claims)
+void
+sg_claims_of_key(const struct segue_key *key, struct sg_verify_memory *m,
+                 struct segue_claims *claims)
 {
-    char sig[SG_SIGNATURE_MAX];
-    struct sg_verifier *v = NULL;
-    struct sg_slice typ;
-    enum segue_status status;
-    ptrdiff_t payload_len, sig_len;
-
-    payload_len = sg_b64url_decode(s->payload, (uint8_t *)m->payload, sizeof m->payload);
-    sig_len = sg_b64url_decode(s->signature, (uint8_t *)sig, sizeof sig);
-    if (payload_len < 0 || sig_len < 0)
-        return SEGUE_MALFORMED;
-    if ((status = know_header(set, s->header, m, &v, &typ)) != SEGUE_OK)
-        return status;
-    if (!typ_is(typ, policy->typ != NULL ? policy->typ : "at+jwt"))
-        return SEGUE_WRONG_TYPE;
-    status = sg_verify_signature(v, set->md, s->input, sg_slice(sig, (size_t)sig_len));
-    if (status != SEGUE_OK)
-        return status;
-    if (typ.ptr != v->header.typ)
-        sg_keyset_remember(set, v, s->header, typ);
-    status = sg_claims_parse(m->payload, (size_t)payload_len, &m->room, claims);
-    if (status != SEGUE_OK)
-        return status;
-    memcpy(m->header, v->key->kid, v->key->kid_len);
-    claims->kid = (struct segue_slice){m->header, v->key->kid_len};
-    claims->alg = v->key->alg;
-    return SEGUE_OK;
+    memcpy(m->kid, key->kid, key->kid_len);
+    claims->kid = (struct segue_slice){m->kid, key->kid_len};
+    claims->alg = key->alg;
 }
 
-static bool
-policy_ok(const struct segue_policy *p, int64_t now_sec)
+enum segue_status
+sg_verify_genuine(struct segue_keyset *set, const char *want_typ, const char *token, size_t len,
+                  struct sg_verify_memory *m, struct sg_genuine *out, struct segue_claims *claims)
 {
-    return p->issuer != NULL && p->audiences != NULL && p->leeway_sec >= 0 &&
-           p->leeway_sec <= SEGUE_LEEWAY_MAX && p->max_token_bytes <= SEGUE_TOKEN_BYTES &&
-           now_sec >= 0;
+    char sig[SG_SIGNATURE_MAX];
+    struct sg_verifier *v;
+    ptrdiff_t payload_len, sig_len;
+    enum segue_status status;
+    struct segments s;
+    bool known;
+
+    if (len == 0 || !split(token, len, &s))
+        return SEGUE_MALFORMED;
+    payload_len = sg_b64url_decode(s.payload, (uint8_t *)m->payload, sizeof m->payload);
+    sig_len = sg_b64url_decode(s.signature, (uint8_t *)sig, sizeof sig);
+    if (payload_len < 0 || sig_len < 0)
+        return SEGUE_MALFORMED;
+    if ((status = know_header(set, s.header, m, &v, &out->typ)) != SEGUE_OK)
+        return status;
+    known = out->typ.ptr == v->header.typ;
+    if (!sg_typ_is(out->typ, want_typ))
+        return SEGUE_WRONG_TYPE;
+    status = sg_verify_signature(v, set->md, s.input, sg_slice(sig, (size_t)sig_len));
+    if (status != SEGUE_OK)
+        return status;
+    if (!known)
+        sg_keyset_remember(set, v, s.header, out->typ);
+    out->verifier = v;
+    out->payload_len = (size_t)payload_len;
+    return sg_claims_parse(m->payload, out->payload_len, &m->room, claims);
+}
+
+enum segue_status
+sg_verify_arguments(const struct segue_policy *p, int64_t now_sec, size_t len)
+{
+    if (p->issuer == NULL || p->audiences == NULL || p->leeway_sec < 0 ||
+        p->leeway_sec > SEGUE_LEEWAY_MAX || p->max_token_bytes > SEGUE_TOKEN_BYTES || now_sec < 0)
+        return SEGUE_INVALID;
+    return len > (p->max_token_bytes != 0 ? p->max_token_bytes : SEGUE_TOKEN_BYTES)
+               ? SEGUE_TOO_LARGE
+               : SEGUE_OK;
 }
 
 enum segue_status
@@ -230,16 +236,13 @@ segue_verify(struct segue_keyset *set, const struct segue_policy *policy, int64_
              const char *token, size_t len, struct segue_verify_buf *buf,
              struct segue_claims *claims)
 {
-    size_t most = policy->max_token_bytes != 0 ? policy->max_token_bytes : SEGUE_TOKEN_BYTES;
-    enum segue_status status;
-    struct segments s;
+    struct sg_verify_memory *m = (struct sg_verify_memory *)buf;
+    enum segue_status status = sg_verify_arguments(policy, now_sec, len);
+    struct sg_genuine genuine;
 
-    if (!policy_ok(policy, now_sec))
-        return SEGUE_INVALID;
-    if (len > most)
-        return SEGUE_TOO_LARGE;
-    if (len == 0 || !split(token, len, &s))
-        return SEGUE_MALFORMED;
-    status = verify(set, policy, &s, (struct memory *)buf, claims);
-    return status == SEGUE_OK ? judge(policy, now_sec, claims) : status;
+    if (status != SEGUE_OK ||
+        (status = sg_verify_genuine(set, policy->typ, token, len, m, &genuine, claims)) != SEGUE_OK)
+        return status;
+    sg_claims_of_key(genuine.verifier->key, m, claims);
+    return sg_judge(policy, now_sec, claims);
 }
