@@ -66,7 +66,8 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
         .cookie_secure = config->legacy.cookie_secure,
         .cookie_domain =
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
-    if (segue_keyset_new(&r->keys) != SEGUE_OK)
+    if (segue_keyset_new(&r->keys) != SEGUE_OK ||
+        segue_cache_new(VERIFIED_BYTES, &r->verified) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
@@ -154,6 +155,7 @@ free_engine(struct sg_engine *e)
 
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
+        segue_cache_free(r->verified);
         sg_revoked_free(r->revoked);
         caches_free(r);
         free(r);

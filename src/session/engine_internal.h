@@ -23,6 +23,7 @@
 #define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
 #define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
+#define VERIFIED_BYTES ((size_t)4 << 20) /* per realm and loop: about 4,000 tokens */
 #define IDENTITY_FRESH_MS 1000
 
 /* What was learnt of a legacy credential lately, so that its next requests cost one read of the
@@ -64,6 +65,7 @@ struct sg_realm {
     struct sg_policy policy;
     struct continuity continuity;
     struct segue_keyset *keys;
+    struct segue_cache *verified;
     struct segue_key *signing; /* the active key; NULL = none read yet */
     struct sg_revoked *revoked;
     bool revoked_full; /* the set met its bound: every token is asked about */

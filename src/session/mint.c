@@ -83,6 +83,7 @@ mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_b
                                   .audiences = realm->config->audiences,
                                   .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
 
-    return segue_verify(realm->keys, &policy, sg_wall_ms(realm->engine->clock) / 1000, token.ptr,
-                        token.len, buf, claims);
+    return segue_cache_verify(realm->verified, realm->keys, &policy,
+                              sg_wall_ms(realm->engine->clock) / 1000, token.ptr, token.len, buf,
+                              claims);
 }
