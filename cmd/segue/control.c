@@ -77,6 +77,8 @@ check(struct control_db *db, PGresult *r, struct sg_err *err)
         code = SG_E_UNAVAILABLE;
     else if (state != NULL && (strcmp(state, "23505") == 0 || strncmp(state, "40", 2) == 0))
         code = SG_E_CONFLICT;
+    else if (state != NULL && strcmp(state, "SG002") == 0)
+        code = SG_E_DENIED;
     return fail_with(db, code, text != NULL ? text : PQerrorMessage(db->conn), err);
 }
 

@@ -24,7 +24,8 @@ void control_close(struct control_db *db);
 
 /* Runs one statement with n text parameters (NULL = SQL NULL). *out (may be NULL): the result, to
  * be freed with PQclear. A unique or serialization conflict is SG_E_CONFLICT, a lost connection
- * SG_E_UNAVAILABLE, everything else SG_E_INTERNAL. */
+ * SG_E_UNAVAILABLE, what the schema's own functions refuse (SG002) SG_E_DENIED, everything else
+ * SG_E_INTERNAL. */
 SG_MUST_USE int control_run(struct control_db *db, PGresult **out, struct sg_err *err,
                             const char *sql, int n, const char *const *params);
 

@@ -234,16 +234,23 @@ init_realms(struct init *in, struct sg_err *err)
 
     for (i = 0; i < in->config->n_realms; i++) {
         const struct sg_realm_config *realm = &in->config->realms[i];
+        const struct init_realm_in one = {
+            .db = &in->control, .config = in->config, .realm = realm, .ring = in->ring};
         struct init_realm done;
 
-        if (init_realm(&in->control, in->ring, realm, &done, err) != 0)
+        if (init_realm(&one, &done, err) != 0)
             return -1;
         say(in, "realm %s: %s %s; signing key %s (%s) %s", realm->name, done.phase,
             done.policy_created ? "(new policy)" : "(policy was there)", done.kid, done.alg,
             done.key_created ? "made" : "was there");
         if (strcmp(done.alg, realm->token.alg) != 0)
-            say(in, "realm %s: token.alg is %s; a key of that kind comes with the next rotation",
+            say(in,
+                "realm %s: token.alg is %s; `segue serve` publishes a key of that kind and signs "
+                "with it when every copy of the JWKS can have it",
                 realm->name, realm->token.alg);
+        if (strcmp(realm->token.alg, "HS256") == 0)
+            say(in, "realm %s: HS256: resource servers cannot verify its tokens, they introspect",
+                realm->name);
         json_array_append_new(json_object_get(in->report, "realms"),
                               json_pack("{s:s, s:s, s:b, s:s, s:s, s:b}", "realm", realm->name,
                                         "phase", done.phase, "policy_created", done.policy_created,
@@ -261,7 +268,7 @@ load_keyring(struct init *in, struct sg_err *err)
     const char *path = in->config->keyring;
     int64_t keys;
 
-    if (access(path, F_OK) == 0)
+    if (sg_keyring_is_env(path) || access(path, F_OK) == 0)
         return sg_keyring_load(path, &in->ring, err);
     if (control_number(&in->control, 0, &keys, err,
                        "SELECT count(*) FROM segue_control.signing_key", 0, NULL) != 0)

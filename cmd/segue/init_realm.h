@@ -14,8 +14,13 @@ struct init_realm {
 
 /* Makes what is missing, each with its row in the journal; checks that the keyring opens the active
  * key. */
-SG_MUST_USE int init_realm(struct control_db *db, const struct sg_keyring *ring,
-                           const struct sg_realm_config *realm, struct init_realm *done,
+struct init_realm_in {
+    struct control_db *db;
+    const struct sg_config *config;
+    const struct sg_realm_config *realm;
+    const struct sg_keyring *ring;
+};
+SG_MUST_USE int init_realm(const struct init_realm_in *in, struct init_realm *done,
                            struct sg_err *err);
 
 #endif

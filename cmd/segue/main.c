@@ -11,6 +11,8 @@ static const struct cli_command commands[] = {
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
+    {"clients", "show a realm's clients, disable or enable one", cmd_clients},
+    {"keys", "list, rotate, revoke and reseal signing keys", cmd_keys},
     {"status", "phase, instances, capture, shards, keys, journal", cmd_status},
 };
 

@@ -8,7 +8,8 @@
 
 #define COLUMNS                                                                                    \
     "version, phase, percent_e2, realm_epoch, "                                                    \
-    "(extract(epoch FROM phase_entered_at) * 1000)::bigint, array_to_string(cohorts, ',')"
+    "(extract(epoch FROM phase_entered_at) * 1000)::bigint, array_to_string(cohorts, ','), "       \
+    "array_to_string(disabled_clients, chr(31))"
 
 static int
 take(const PGresult *r, const char *realm, struct sg_policy *p, struct sg_err *err)
@@ -29,6 +30,10 @@ take(const PGresult *r, const char *realm, struct sg_policy *p, struct sg_err *e
     for (item = strtok_r(list, ",", &save); item != NULL && p->n_cohorts < SG_COHORTS_MAX;
          item = strtok_r(NULL, ",", &save))
         snprintf(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], "%s", item);
+    list = PQgetvalue(r, 0, 6);
+    for (item = strtok_r(list, "\x1f", &save); item != NULL && p->n_disabled < SG_DISABLED_MAX;
+         item = strtok_r(NULL, "\x1f", &save))
+        snprintf(p->disabled[p->n_disabled++], sizeof p->disabled[0], "%s", item);
     return 0;
 }
 
@@ -52,7 +57,8 @@ apply(struct control_db *db, struct policy_change *c, const char *actor, struct 
 {
     char percent[16], distrust[8];
     const char *phase = c->phase >= 0 ? sg_phase_name((enum sg_phase)c->phase) : NULL;
-    const char *params[] = {c->realm, phase, percent, c->cohorts, distrust, actor};
+    const char *params[] = {c->realm, phase, percent,    c->cohorts,
+                            distrust, actor, c->disable, c->enable};
     PGresult *r;
     int rc;
 
@@ -65,19 +71,21 @@ apply(struct control_db *db, struct policy_change *c, const char *actor, struct 
             "UPDATE segue_control.policy SET version = version + 1, phase = coalesce($2, phase), "
             "percent_e2 = CASE WHEN $3::int >= 0 THEN $3::int ELSE percent_e2 END, "
             "cohorts = coalesce($4::text[], cohorts), realm_epoch = realm_epoch + $5::int, "
+            "disabled_clients = array_remove(disabled_clients, coalesce($7, $8)) || "
+            "CASE WHEN $7 IS NULL THEN '{}' ELSE ARRAY[$7] END, "
             "phase_entered_at = CASE WHEN coalesce($2, phase) = phase THEN phase_entered_at "
             "ELSE clock_timestamp() END, changed_at = clock_timestamp(), changed_by = $6 "
             "WHERE realm = $1 RETURNING *) "
             "SELECT " COLUMNS ", (SELECT to_jsonb(old) FROM old), to_jsonb(new) FROM new",
-            6, params) != 0)
+            8, params) != 0)
         return -1;
     rc = take(r, c->realm, &c->after, err);
     if (rc == 0) {
         struct control_entry entry = {.realm = c->realm,
                                       .action = c->action,
                                       .why = c->why,
-                                      .from = PQgetvalue(r, 0, 6),
-                                      .to = PQgetvalue(r, 0, 7)};
+                                      .from = PQgetvalue(r, 0, 7),
+                                      .to = PQgetvalue(r, 0, 8)};
 
         rc = control_journal(db, &entry, err);
     }

@@ -11,10 +11,11 @@ struct policy_change {
     const char *realm;
     const char *action; /* "phase", "rollback" */
     const char *why;
-    int phase;           /* an sg_phase; -1 = as it is */
-    int percent_e2;      /* -1 = as it is */
-    const char *cohorts; /* array literal; NULL = as they are */
-    bool distrust;       /* raise the realm's epoch */
+    int phase;                    /* an sg_phase; -1 = as it is */
+    int percent_e2;               /* -1 = as it is */
+    const char *cohorts;          /* array literal; NULL = as they are */
+    bool distrust;                /* raise the realm's epoch */
+    const char *disable, *enable; /* a client's id; NULL = none */
     bool dry_run;
     /* Refuses a change that may not follow what is there; called under the row's lock. May be NULL.
      */

@@ -65,6 +65,7 @@ CREATE TABLE segue.subject (
     epoch          integer     NOT NULL DEFAULT 0,    -- claim sv; raised to void what was minted before
     roles          text[]      NOT NULL DEFAULT '{}',
     permissions    text[]      NOT NULL DEFAULT '{}',
+    attributes     jsonb       NOT NULL DEFAULT '{}', -- an object: what custom claims are made of
     source_version bigint      NOT NULL DEFAULT -1,   -- claim rv; -1 = never read from the source
     updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, subject)
@@ -136,7 +137,8 @@ CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, cha
 
 -- One use of a refresh token (rule 10), after the fence. The session's row is locked first, as ending a session does, so
 -- that no successor is born to an ended one and any number of concurrent uses agree on one successor. With an empty
--- p_sealed it only says what a use would come to now; that too ends the chain of a reused token.
+-- p_sealed it only says what a use would come to now, and locks nothing where that is no retry; that too ends the chain
+-- of a reused token.
 CREATE FUNCTION segue.rotate(
     p_realm text, p_bucket integer, p_digest bytea, p_client text, p_next bytea, p_sealed bytea,
     p_grace_ms bigint, p_lifetime_ms bigint,
@@ -153,14 +155,19 @@ BEGIN
     IF NOT FOUND OR t.client_id <> p_client THEN
         RETURN;
     END IF;
-    SELECT x.* INTO s FROM segue.session AS x
-     WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid
-       FOR NO KEY UPDATE;
-    SELECT x.* INTO t FROM segue.refresh_token AS x
-     WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest
-       FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
+    IF octet_length(p_sealed) = 0 AND t.state <> 'used' THEN
+        SELECT x.* INTO s FROM segue.session AS x
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid;
+    ELSE
+        SELECT x.* INTO s FROM segue.session AS x
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid
+           FOR NO KEY UPDATE;
+        SELECT x.* INTO t FROM segue.refresh_token AS x
+         WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.digest = p_digest
+           FOR UPDATE;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
     END IF;
     at := clock_timestamp();
     sid := t.sid;
@@ -169,7 +176,7 @@ BEGIN
         outcome := 'expired';
     ELSIF t.state = 'ended' OR s.sid IS NULL OR s.ended_at IS NOT NULL OR s.exp_absolute <= at THEN
         outcome := 'ended';
-    ELSIF t.state = 'used' AND (at - t.used_at > p_grace_ms * interval '1 millisecond' OR t.grace_uses >= 20) THEN
+    ELSIF t.state = 'used' AND (at - t.used_at > p_grace_ms * interval '1 millisecond' OR t.grace_uses >= 1000) THEN
         outcome := 'reused';
         UPDATE segue.refresh_token AS x SET state = 'ended'
          WHERE x.realm = p_realm AND x.bucket = p_bucket AND x.sid = t.sid AND x.chain = t.chain AND x.state <> 'ended';
@@ -196,6 +203,30 @@ BEGIN
     END IF;
 END $$;
 
+-- Uses of several tokens in one transaction: one fence and one flush to disk for all. Their sessions are locked in the
+-- order of every other batch. What is refused is an outcome like any other; a lock that is not had soon fails the whole,
+-- and the caller then uses each by itself.
+CREATE FUNCTION segue.rotate_all(
+    p_realms text[], p_buckets integer[], p_digests bytea[], p_clients text[], p_nexts bytea[], p_sealeds bytea[],
+    p_graces_ms bigint[], p_lifetimes_ms bigint[])
+RETURNS TABLE (ord bigint, outcome text, sid bytea, audience text, sealed bytea, successor bytea)
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '50ms' AS $$
+DECLARE
+    q record;
+BEGIN
+    FOR q IN
+        SELECT u.*
+          FROM unnest(p_realms, p_buckets, p_digests, p_clients, p_nexts, p_sealeds, p_graces_ms, p_lifetimes_ms)
+               WITH ORDINALITY AS u(realm, bucket, digest, client, next, sealed, grace_ms, lifetime_ms, ord)
+          LEFT JOIN segue.refresh_token AS x
+            ON x.realm = u.realm AND x.bucket = u.bucket AND x.digest = u.digest
+         ORDER BY u.realm COLLATE "C", u.bucket, x.sid, u.digest, u.ord
+    LOOP
+        RETURN QUERY SELECT q.ord, r.* FROM segue.rotate(
+            q.realm, q.bucket, q.digest, q.client, q.next, q.sealed, q.grace_ms, q.lifetime_ms) AS r;
+    END LOOP;
+END $$;
+
 -- ---- the feed (rule 9) ----------------------------------------------------------------------
 
 -- Sequence order is not commit order: a reader's cursor is the snapshot of its last poll, and it asks for the rows whose
@@ -214,6 +245,7 @@ CREATE TABLE segue.revocation (
     source_version bigint,
     roles         text[],
     permissions   text[],
+    attributes    jsonb,
     at            timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, seq)
 );

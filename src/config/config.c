@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "config/config_internal.h"
 
 #include "base/buf.h"
 #include "base/yaml.h"
@@ -12,7 +12,8 @@
 #define SECOND INT64_C(1000)
 #define MINUTE (60 * SECOND)
 #define DAY (1440 * MINUTE)
-#define OWNED_MAX (SG_SHARDS_MAX + SG_REALMS_MAX * (SG_LIST_MAX * 2 + 8))
+#define TOKEN_BYTES 8192 /* libsegue's longest */
+#define OWNED_MAX (SG_SHARDS_MAX + SG_REALMS_MAX * (SG_LIST_MAX * 2 + 16))
 
 /* The public struct first, then what keeps its strings alive. */
 struct loaded {
@@ -29,8 +30,8 @@ loaded_of(struct sg_config *c)
     return sg_container_of(c, struct loaded, config);
 }
 
-static const char *
-own(struct sg_config *c, char *s)
+const char *
+config_own(struct sg_config *c, char *s)
 {
     struct loaded *l = loaded_of(c);
 
@@ -59,13 +60,13 @@ substitute(struct sg_config *c, struct sg_yaml_node *at, const char *key, const 
     value = getenv(name);
     if (value == NULL || *value == '\0')
         return sg_yaml_fail(at, err, "key '%s': the environment variable %s is not set", key, name);
-    *out = own(c, strdup(value));
+    *out = config_own(c, strdup(value));
     return *out != NULL ? 0 : sg_fail(err, SG_E_INTERNAL, c->path, "out of memory");
 }
 
-static int
-url_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
-       struct sg_err *err)
+int
+config_url(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
+           struct sg_err *err)
 {
     const char *text;
 
@@ -75,8 +76,8 @@ url_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const cha
 }
 
 /* A path beside the configuration file unless it is absolute. */
-static char *
-beside(const struct sg_config *c, const char *path)
+char *
+config_beside(const struct sg_config *c, const char *path)
 {
     const char *slash = strrchr(c->path, '/');
     char *full = NULL;
@@ -90,9 +91,9 @@ beside(const struct sg_config *c, const char *path)
 
 /* Reads a file of secrets, one a line. Whoever can read the file could sign sessions: it must be
  * private. */
-static int
-secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
-           int cap, struct sg_err *err)
+int
+config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
+               int cap, struct sg_err *err)
 {
     const char *name;
     char *path, line[4096];
@@ -102,7 +103,7 @@ secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const
 
     if (sg_yaml_string(map, key, NULL, &name, err) != 0)
         return -1;
-    path = beside(c, name);
+    path = config_beside(c, name);
     f = path != NULL ? fopen(path, "r") : NULL;
     free(path);
     if (f == NULL)
@@ -117,7 +118,7 @@ secrets_of(struct sg_config *c, struct sg_yaml_node *map, const char *key, const
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0] == '\0')
             continue;
-        if (n++ == cap || (out[n - 1] = own(c, strdup(line))) == NULL)
+        if (n++ == cap || (out[n - 1] = config_own(c, strdup(line))) == NULL)
             break;
     }
     fclose(f);
@@ -158,7 +159,7 @@ scaled(struct sg_config *c, struct sg_yaml_node *map, const char *key, int64_t l
     if (sg_yaml_duration_ms(map, key, least, most, &fallback, &ms, err) != 0)
         return -1;
     ms = (int64_t)((double)ms * c->time_scale);
-    *out = ms > 0 || fallback == 0 ? ms : 1;
+    *out = ms > 0 || least == 0 ? ms : 1;
     return 0;
 }
 
@@ -167,54 +168,40 @@ read_legacy(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
             struct sg_err *err)
 {
     struct sg_yaml_node *m = sg_yaml_get(realm, "legacy");
+    static const char *const captures[] = {"events", "psync", NULL};
     const int64_t day = DAY;
     const bool yes = true;
+    int capture = 0;
 
     if (!sg_yaml_is_map(m))
         return sg_yaml_fail(realm, err, "realm '%.60s': expected a mapping 'legacy'", r->name);
     if (sg_yaml_string(m, "store", "redis", &r->legacy.store, err) != 0 ||
-        url_of(c, m, "url", &r->legacy.url, err) != 0 ||
+        config_url(c, m, "url", &r->legacy.url, err) != 0 ||
+        sg_yaml_word(m, "capture", captures, 0, &capture, err) != 0 ||
         sg_yaml_string(m, "codec", NULL, &r->legacy.codec, err) != 0 ||
         sg_yaml_string(m, "key_prefix", "sess:", &r->legacy.key_prefix, err) != 0 ||
         sg_yaml_string(m, "cookie", NULL, &r->legacy.cookie, err) != 0 ||
         sg_yaml_string(m, "cookie_domain", "", &r->legacy.cookie_domain, err) != 0 ||
         sg_yaml_bool(m, "cookie_secure", &yes, &r->legacy.cookie_secure, err) != 0 ||
         sg_yaml_string(m, "subject_path", "passport.user", &r->legacy.subject_path, err) != 0 ||
-        secrets_of(c, m, "secrets_file", r->legacy.secrets, SG_LIST_MAX, err) != 0 ||
+        config_secrets(c, m, "secrets_file", r->legacy.secrets, SG_LIST_MAX, err) != 0 ||
         sg_yaml_duration_ms(m, "default_idle", SECOND, 400 * DAY, &day, &r->legacy.default_idle_ms,
                             err) != 0)
         return -1;
+    r->legacy.psync = capture == 1;
     return scaled(c, m, "absence_hold", 0, 30 * DAY, 10 * MINUTE, &r->legacy.absence_hold_ms, err);
-}
-
-static int
-read_identity(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
-              struct sg_err *err)
-{
-    static const char *const words[] = {"refuse", "last_known", NULL};
-    struct sg_yaml_node *m = sg_yaml_get(realm, "identity");
-    int when_down;
-
-    if (!sg_yaml_is_map(m))
-        return sg_yaml_fail(realm, err, "realm '%.60s': expected a mapping 'identity'", r->name);
-    if (sg_yaml_string(m, "source", "sql", &r->identity.source, err) != 0 ||
-        url_of(c, m, "url", &r->identity.url, err) != 0 ||
-        sg_yaml_string(m, "lookup", NULL, &r->identity.lookup, err) != 0 ||
-        sg_yaml_string(m, "changes", NULL, &r->identity.changes, err) != 0 ||
-        sg_yaml_word(m, "when_down", words, SG_DOWN_REFUSE, &when_down, err) != 0)
-        return -1;
-    r->identity.when_down = (enum sg_when_down)when_down;
-    return 0;
 }
 
 static int
 read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
             struct sg_err *err)
 {
-    static const char *const algs[] = {"ES256", "EdDSA", "RS256", NULL};
+    static const char *const algs[] = {"ES256", "EdDSA", "RS256", "HS256", "Ed25519", NULL};
+    const int64_t longest = TOKEN_BYTES;
     struct sg_yaml_node *token = sg_yaml_get(realm, "token"),
                         *refresh = sg_yaml_get(realm, "refresh"),
                         *session = sg_yaml_get(realm, "session");
+    int64_t max_bytes = longest;
     int alg = 0;
 
     /* All three have a default for every key, so the whole mapping may be absent. */
@@ -227,10 +214,12 @@ read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
     if (token != NULL &&
         (sg_yaml_word(token, "alg", algs, 0, &alg, err) != 0 ||
          sg_yaml_string(token, "cookie", "segue_jwt", &r->token.cookie, err) != 0 ||
+         sg_yaml_int(token, "max_bytes", 1024, TOKEN_BYTES, &longest, &max_bytes, err) != 0 ||
          scaled(c, token, "lifetime", SECOND, DAY, 5 * MINUTE, &r->token.lifetime_ms, err) != 0 ||
          scaled(c, token, "leeway", 0, MINUTE, 30 * SECOND, &r->token.leeway_ms, err) != 0))
         return -1;
-    r->token.alg = algs[alg];
+    r->token.alg = strcmp(algs[alg], "Ed25519") == 0 ? "EdDSA" : algs[alg]; /* RFC 9864 */
+    r->token.max_bytes = (int)max_bytes;
     if (refresh != NULL &&
         (scaled(c, refresh, "lifetime", MINUTE, 400 * DAY, 30 * DAY, &r->refresh_lifetime_ms,
                 err) != 0 ||
@@ -239,6 +228,48 @@ read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
     return session == NULL ? 0
                            : scaled(c, session, "absolute", MINUTE, 4000 * DAY, 30 * DAY,
                                     &r->session_absolute_ms, err);
+}
+
+static int
+read_keys(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+          struct sg_err *err)
+{
+    struct sg_yaml_node *keys = sg_yaml_get(realm, "keys");
+
+    r->keys.rotate_every_ms = (int64_t)(30 * (double)DAY * c->time_scale);
+    r->keys.publish_ahead_ms = (int64_t)((double)(60 * MINUTE) * c->time_scale);
+    if (keys != NULL && (scaled(c, keys, "rotate_every", 0, 4000 * DAY, 30 * DAY,
+                                &r->keys.rotate_every_ms, err) != 0 ||
+                         scaled(c, keys, "publish_ahead", SECOND, 30 * DAY, 60 * MINUTE,
+                                &r->keys.publish_ahead_ms, err) != 0))
+        return -1;
+    if (r->keys.rotate_every_ms > 0 && r->keys.rotate_every_ms < 2 * r->keys.publish_ahead_ms)
+        return sg_yaml_fail(keys != NULL ? keys : realm, err,
+                            "key 'rotate_every': expected 0 (never) or at least twice "
+                            "'publish_ahead'");
+    return 0;
+}
+
+static int
+read_rights(struct sg_yaml_node *m, struct sg_client_config *client, struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(m, "rights"), *item;
+    const char *right;
+    int i;
+
+    if (list != NULL && !sg_yaml_is_seq(list))
+        return sg_yaml_fail(list, err, "key 'rights': expected a list");
+    for (i = 0; list != NULL && (item = sg_yaml_item(list, i)) != NULL; i++) {
+        if (sg_yaml_text(item, &right, err) != 0)
+            return -1;
+        if (strcmp(right, "subjects") != 0)
+            return sg_yaml_fail(item, err, "key 'rights': expected subjects, not '%.60s'", right);
+        if (client->secret == NULL)
+            return sg_yaml_fail(list, err, "client '%s' has no secret, so it can have no rights",
+                                client->id);
+        client->may_subjects = true;
+    }
+    return 0;
 }
 
 static int
@@ -262,7 +293,9 @@ read_clients(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node
             if (strcmp(r->clients[i].id, client->id) == 0)
                 return sg_yaml_fail(m, err, "client '%s' is given twice", client->id);
         if (sg_yaml_get(m, "secret_file") != NULL &&
-            secrets_of(c, m, "secret_file", &client->secret, 1, err) != 0)
+            config_secrets(c, m, "secret_file", &client->secret, 1, err) != 0)
+            return -1;
+        if (read_rights(m, client, err) != 0)
             return -1;
     }
     return r->n_clients > 0
@@ -307,8 +340,8 @@ read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
         list_of(m, "audiences", r->audiences, 1, err) != 0 ||
         list_of(m, "origins", r->origins, 0, err) != 0)
         return -1;
-    if (read_legacy(c, r, m, err) != 0 || read_identity(c, r, m, err) != 0 ||
-        read_tokens(c, r, m, err) != 0)
+    if (read_legacy(c, r, m, err) != 0 || config_read_identity(c, r, m, err) != 0 ||
+        read_tokens(c, r, m, err) != 0 || read_keys(c, r, m, err) != 0)
         return -1;
     return read_clients(c, r, m, err);
 }
@@ -329,7 +362,7 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
     if (sg_yaml_string(m, "instance", "segue", &c->instance, err) != 0 ||
         check_name(m, "instance", c->instance, err) != 0 ||
         sg_yaml_string(m, "listen", "127.0.0.1:8080", &c->listen, err) != 0 ||
-        url_of(c, m, "control", &c->control, err) != 0 ||
+        config_url(c, m, "control", &c->control, err) != 0 ||
         sg_yaml_string(m, "keyring", NULL, &keyring, err) != 0 ||
         sg_yaml_int(m, "loops", 0, 64, &one, &loops, err) != 0 ||
         sg_yaml_int(m, "connections", 1, 16, &two, &connections, err) != 0 ||
@@ -337,7 +370,9 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
         return -1;
     c->loops = (int)loops;
     c->connections = (int)connections;
-    if ((c->keyring = own(c, beside(c, keyring))) == NULL)
+    c->keyring =
+        config_own(c, strncmp(keyring, "${", 2) == 0 ? strdup(keyring) : config_beside(c, keyring));
+    if (c->keyring == NULL)
         return sg_fail(err, SG_E_INTERNAL, c->path, "out of memory");
     feed = sg_yaml_get(m, "feed");
     c->feed_stale_after_ms = two_seconds;

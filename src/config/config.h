@@ -20,6 +20,17 @@ enum sg_when_down { SG_DOWN_REFUSE, SG_DOWN_LAST_KNOWN };
 struct sg_client_config {
     const char *id;
     const char *secret; /* NULL = a public client */
+    bool may_subjects;  /* read and change subjects over /v1/subjects */
+};
+
+enum sg_claim_type { SG_CLAIM_STRING, SG_CLAIM_INT, SG_CLAIM_BOOL, SG_CLAIM_JSON };
+
+/* A custom claim: made of a subject's attributes when a token is minted. */
+struct sg_claim_config {
+    const char *name;
+    const char *path; /* into the attributes: names joined by dots */
+    enum sg_claim_type type;
+    bool required; /* no token without it; else it is left out where it does not fit */
 };
 
 struct sg_realm_config {
@@ -30,18 +41,36 @@ struct sg_realm_config {
     struct {
         const char *store, *url, *codec, *key_prefix, *cookie, *cookie_domain, *subject_path;
         bool cookie_secure;
+        bool psync;                           /* followed as a replica, not by notifications */
         const char *secrets[SG_LIST_MAX + 1]; /* NULL-ended, at least one */
         int64_t default_idle_ms;
         int64_t absence_hold_ms;
     } legacy;
     struct {
-        const char *source, *url, *lookup, *changes;
+        const char *source; /* "sql", "http", "subject": what is below depends on it */
+        const char *url, *lookup, *changes; /* http: lookup "", changes NULL or a URL */
         enum sg_when_down when_down;
+        struct sg_claim_config claims[SG_LIST_MAX];
+        int n_claims;
+        const char *authorization, *ca_file; /* http; NULL = none */
+        struct {
+            const char *subject, *active, *roles, *permissions, *version, *attributes, *items,
+                *cursor;
+        } paths; /* http: into its answers */
+        int64_t timeout_ms, poll_ms;
+        int connections;
+        const char *webhook_secret; /* NULL = only clients may call it */
+        int64_t webhook_window_ms;
     } identity;
     struct {
         const char *alg, *cookie;
         int64_t lifetime_ms, leeway_ms;
+        int max_bytes; /* a token that would be longer leaves its roles out */
     } token;
+    struct {
+        int64_t rotate_every_ms; /* 0 = not for its age */
+        int64_t publish_ahead_ms;
+    } keys;
     int64_t refresh_lifetime_ms, refresh_grace_ms, session_absolute_ms;
     struct sg_client_config clients[SG_LIST_MAX];
     int n_clients;
@@ -49,7 +78,8 @@ struct sg_realm_config {
 
 struct sg_config {
     const char *path;
-    const char *instance, *listen, *control, *keyring;
+    const char *instance, *listen, *control;
+    const char *keyring; /* a path, or "${NAME}": the environment variable holds it */
     int loops, connections;
     const char *shards[SG_SHARDS_MAX];
     int n_shards;

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_CHANGES 1000
-#define LOOKUP_COLUMNS 5
-#define CURSOR_COLUMN LOOKUP_COLUMNS
-#define CHANGES_COLUMNS (LOOKUP_COLUMNS + 1)
+#define MAX_CHANGES SG_IDENTITY_CHANGES_MAX
+#define LOOKUP_COLUMNS 5                     /* one more with attributes */
+#define CHANGES_COLUMNS (LOOKUP_COLUMNS + 1) /* likewise; the cursor is the last */
+#define ATTRIBUTES_COLUMN LOOKUP_COLUMNS
 #define DEFAULT_MAX_QUEUED 1000
 
 struct sql_source {
@@ -51,7 +51,19 @@ read_names(const struct query *q, int row, int column, const char *what, struct 
 }
 
 static int
-read_row(const struct query *q, int row, struct sg_identity *out, struct sg_err *err)
+read_attributes(const struct query *q, int row, struct sg_identity *out, struct sg_err *err)
+{
+    struct sg_slice v = sg_pg_value(&q->batch, 0, row, ATTRIBUTES_COLUMN);
+    struct sg_err why;
+
+    if (v.ptr == NULL || sg_identity_set_attributes(out, v, &why) == 0)
+        return 0;
+    return sg_fail(err, why.code, q->name, "column 6 (attributes): %.300s", why.text);
+}
+
+static int
+read_row(const struct query *q, int row, bool attributes, struct sg_identity *out,
+         struct sg_err *err)
 {
     struct sg_slice subject = sg_pg_value(&q->batch, 0, row, 0);
     struct sg_slice active = sg_pg_value(&q->batch, 0, row, 1);
@@ -66,10 +78,13 @@ read_row(const struct query *q, int row, struct sg_identity *out, struct sg_err 
         return fail_column(q->name, "5 (version)", "a bigint, not NULL", err);
     errno = 0;
     out->version = strtoll(version.ptr, &end, 10);
-    if (*end != '\0' || errno != 0)
-        return fail_column(q->name, "5 (version)", "a bigint", err);
+    if (*end != '\0' || errno != 0 || out->version < 0)
+        return fail_column(q->name, "5 (version)", "a bigint of 0 or more", err);
     if (read_names(q, row, 2, "3 (roles)", &out->roles, err) != 0 ||
         read_names(q, row, 3, "4 (permissions)", &out->permissions, err) != 0)
+        return -1;
+    out->attributes[0] = '\0';
+    if (attributes && read_attributes(q, row, out, err) != 0)
         return -1;
     memcpy(out->subject, subject.ptr, subject.len + 1); /* libpq ends every value with NUL */
     out->active = active.ptr[0] == 't';
@@ -82,9 +97,9 @@ check_shape(const struct query *q, const char *statement, int columns, int most_
 {
     int n = PQnfields(q->batch.results[0]), rows = sg_pg_rows(&q->batch, 0);
 
-    if (n != columns)
-        return sg_fail(err, SG_E_INVALID, q->name, "%s gave %d columns: expected %d", statement, n,
-                       columns);
+    if (n != columns && n != columns + 1)
+        return sg_fail(err, SG_E_INVALID, q->name, "%s gave %d columns: expected %d or %d",
+                       statement, n, columns, columns + 1);
     if (rows > most_rows)
         return sg_fail(err, SG_E_LIMIT, q->name, "%s gave %d rows: expected at most %d", statement,
                        rows, most_rows);
@@ -105,7 +120,8 @@ read_lookup(const struct query *q, struct sg_identity_request *request, struct s
     request->found = sg_pg_rows(&q->batch, 0) == 1;
     if (!request->found)
         return 0;
-    if (read_row(q, 0, &request->identity, err) != 0)
+    if (read_row(q, 0, PQnfields(q->batch.results[0]) > LOOKUP_COLUMNS, &request->identity, err) !=
+        0)
         return -1;
     if (strcmp(request->identity.subject, request->subject) != 0)
         return sg_fail(err, SG_E_INVALID, q->name, "lookup_sql answered for another subject");
@@ -120,13 +136,12 @@ on_lookup(struct sg_pg_batch *batch)
 
     request->rc = read_lookup(q, request, &request->err);
     request->found = request->found && request->rc == 0;
-    request->priv = NULL;
     sg_pg_batch_clear(&q->batch);
     free(q);
     request->done(request);
 }
 
-static struct query *
+static void
 start(struct sql_source *s, const struct sg_pg_stmt *stmt, const char *param, uint64_t deadline_ns,
       void (*done)(struct sg_pg_batch *), void *request)
 {
@@ -142,7 +157,6 @@ start(struct sql_source *s, const struct sg_pg_stmt *stmt, const char *param, ui
     q->batch.deadline_ns = deadline_ns;
     q->batch.done = done;
     sg_pg_submit(s->pg, &q->batch);
-    return q;
 }
 
 static void
@@ -151,17 +165,7 @@ sql_lookup(struct sg_identity_source *source, struct sg_identity_request *reques
     struct sql_source *s = sg_container_of(source, struct sql_source, base);
 
     request->found = false;
-    request->priv =
-        start(s, &s->lookup, request->subject, request->deadline_ns, on_lookup, request);
-}
-
-static void
-sql_cancel(struct sg_identity_request *request)
-{
-    struct query *q = request->priv;
-
-    if (q != NULL)
-        sg_pg_cancel(&q->batch);
+    start(s, &s->lookup, request->subject, request->deadline_ns, on_lookup, request);
 }
 
 /* ---- changes ---- */
@@ -171,7 +175,7 @@ read_changes(const struct query *q, struct sg_identity_changes *c, struct sg_err
 {
     struct sg_identity *items;
     struct sg_slice cursor;
-    int rows, i;
+    int rows, columns, i;
 
     if (q->batch.rc != 0) {
         *err = q->batch.err;
@@ -182,20 +186,21 @@ read_changes(const struct query *q, struct sg_identity_changes *c, struct sg_err
     rows = sg_pg_rows(&q->batch, 0);
     if (rows == 0)
         return 0;
-    cursor = sg_pg_value(&q->batch, 0, rows - 1, CURSOR_COLUMN);
+    columns = PQnfields(q->batch.results[0]);
+    cursor = sg_pg_value(&q->batch, 0, rows - 1, columns - 1);
     if (cursor.ptr == NULL || cursor.len == 0 || cursor.len >= sizeof c->cursor)
-        return fail_column(q->name, "6 (cursor)", "1 to 63 bytes", err);
+        return fail_column(q->name, "last (cursor)", "1 to 63 bytes", err);
     items = calloc((size_t)rows, sizeof *items);
     if (items == NULL)
         return sg_fail(err, SG_E_INTERNAL, q->name, "out of memory");
-    for (i = 0; i < rows; i++)
-        if (read_row(q, i, &items[i], err) != 0) {
-            free(items);
-            return -1;
-        }
-    memcpy(c->cursor, cursor.ptr, cursor.len + 1);
     c->items = items;
-    c->n_items = rows;
+    for (i = 0; i < rows; i++)
+        if (read_row(q, i, columns > CHANGES_COLUMNS, &items[c->n_items], err) == 0)
+            c->n_items++;
+        else if (c->n_refused++ == 0)
+            c->refused = *err;
+    c->full = rows == MAX_CHANGES;
+    memcpy(c->cursor, cursor.ptr, cursor.len + 1);
     return 0;
 }
 
@@ -206,7 +211,6 @@ on_changes(struct sg_pg_batch *batch)
     struct sg_identity_changes *changes = q->request;
 
     changes->rc = read_changes(q, changes, &changes->err);
-    changes->priv = NULL;
     sg_pg_batch_clear(&q->batch);
     free(q);
     changes->done(changes);
@@ -219,18 +223,9 @@ sql_changes(struct sg_identity_source *source, struct sg_identity_changes *chang
 
     assert(s->changes_sql[0] != '\0');
     changes->items = NULL;
-    changes->n_items = 0;
-    changes->priv =
-        start(s, &s->changes, changes->cursor, changes->deadline_ns, on_changes, changes);
-}
-
-static void
-sql_cancel_changes(struct sg_identity_changes *changes)
-{
-    struct query *q = changes->priv;
-
-    if (q != NULL)
-        sg_pg_cancel(&q->batch);
+    changes->n_items = changes->n_refused = 0;
+    changes->full = false;
+    start(s, &s->changes, changes->cursor, changes->deadline_ns, on_changes, changes);
 }
 
 /* ---- opening and closing ---- */
@@ -298,19 +293,10 @@ sql_close(struct sg_identity_source *source, void (*closed)(void *ctx), void *ct
     sg_pg_close(s->pg, on_closed, s);
 }
 
-static bool
-sql_is_up(const struct sg_identity_source *source)
-{
-    return sg_pg_is_up(((const struct sql_source *)source)->pg);
-}
-
 const struct sg_identity_source_type sg_identity_sql = {
     .name = "sql",
     .open = sql_open,
     .close = sql_close,
     .lookup = sql_lookup,
-    .cancel = sql_cancel,
     .changes = sql_changes,
-    .cancel_changes = sql_cancel_changes,
-    .is_up = sql_is_up,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "jwt/json_scan.h"
 
-#include "jwt/utf8.h"
+#include "base/json_text.h"
+#include "base/utf8.h"
 
 static bool
 fail(struct sg_json *j, enum sg_json_failure why)
@@ -68,93 +69,17 @@ sg_json_peek(struct sg_json *j)
 
 /* ---- strings ---- */
 
-static int
-hex4(const char *p, const char *end)
-{
-    int v = 0, i;
-
-    if (end - p < 4)
-        return -1;
-    for (i = 0; i < 4; i++) {
-        int c = (unsigned char)p[i];
-
-        if (c >= '0' && c <= '9')
-            v = v << 4 | (c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            v = v << 4 | ((c | 32) - 'a' + 10);
-        else
-            return -1;
-    }
-    return v;
-}
-
-/* The code point of the escape whose backslash is at *p, which moves past it; -1 if it is none, a
- * NUL or a lone surrogate. */
-static int32_t
-escape(const char **p, const char *end)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *s = *p + 1, *found;
-    int32_t high, low;
-
-    if (s == end)
-        return -1;
-    if (*s != 'u') {
-        found = memchr(from, *s, sizeof from - 1);
-        *p = s + 1;
-        return found != NULL ? to[found - from] : -1;
-    }
-    high = hex4(s + 1, end);
-    if (high <= 0 || (high >= 0xdc00 && high <= 0xdfff))
-        return -1;
-    *p = s + 5;
-    if (high < 0xd800 || high > 0xdbff)
-        return high;
-    if (end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u')
-        return -1;
-    low = hex4(*p + 2, end);
-    if (low < 0xdc00 || low > 0xdfff)
-        return -1;
-    *p += 6;
-    return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-}
-
-/* Moves past bytes that stand for themselves: neither '"', '\\', a control byte nor beyond ASCII.
- * Eight at a time: subtracting lets the top bit of a byte show that it was below. What carries from
- * there can only mark bytes behind it, so the first one marked is right. */
-static const char *
-skip_plain(const char *p, const char *end)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t w, quote, backslash, found;
-
-    for (; end - p >= 8; p += 8) {
-        memcpy(&w, p, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        w = __builtin_bswap64(w);
-#endif
-        quote = w ^ ones * '"';
-        backslash = w ^ ones * '\\';
-        found = (w | (w - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops;
-        if (found != 0)
-            return p + __builtin_ctzll(found) / 8;
-    }
-    while (p != end && (signed char)*p >= 0x20 && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
 /* The rest of a string that holds more than plain bytes; p is at the first other one. */
 static bool
 string_rest(struct sg_json *j, const char *p, struct sg_json_string *out)
 {
-    while ((p = skip_plain(p, j->end)) != j->end && *p != '"') {
+    while ((p = sg_json_plain(p, j->end)) != j->end && *p != '"') {
         unsigned char c = (unsigned char)*p;
         size_t n;
 
         if (c == '\\') {
             out->escaped = true;
-            if (escape(&p, j->end) < 0)
+            if (sg_json_escape(&p, j->end) <= 0)
                 return fail(j, SG_JSON_BAD);
         } else if (c < 0x20 || (n = sg_utf8_len(p, (size_t)(j->end - p))) == 0) {
             return fail(j, SG_JSON_BAD);
@@ -176,7 +101,7 @@ sg_json_string(struct sg_json *j, struct sg_json_string *out)
 
     if (!take(j, '"'))
         return fail(j, SG_JSON_BAD);
-    p = skip_plain(j->at, j->end);
+    p = sg_json_plain(j->at, j->end);
     *out = (struct sg_json_string){sg_slice(j->at, (size_t)(p - j->at)), false};
     if (p == j->end || *p != '"')
         return string_rest(j, p, out);
@@ -191,7 +116,7 @@ next_chunk(const char **p, const char *end, char chunk[4])
     if (*p == end)
         return 0;
     if (**p == '\\')
-        return sg_utf8_put(escape(p, end), chunk);
+        return sg_utf8_put(sg_json_escape(p, end), chunk);
     chunk[0] = *(*p)++;
     return 1;
 }

@@ -168,8 +168,8 @@ read_file(int fd, const char *path, char *text, size_t *len, struct sg_err *err)
     return 0;
 }
 
-int
-sg_keyring_load(const char *path, struct sg_keyring **out, struct sg_err *err)
+static int
+load_file(const char *path, struct sg_keyring **out, struct sg_err *err)
 {
     char *text = malloc(RING_BYTES + 1);
     size_t len;
@@ -207,6 +207,26 @@ sg_keyring_from_env(const char *name, struct sg_keyring **out, struct sg_err *er
     if (strlen(text) > RING_BYTES)
         return sg_fail(err, SG_E_LIMIT, place, "the keyring is longer than %d bytes", RING_BYTES);
     return ring_from_text(place, sg_str(text), "\n,", out, err);
+}
+
+int
+sg_keyring_load(const char *source, struct sg_keyring **out, struct sg_err *err)
+{
+    size_t n = strlen(source);
+    char name[128];
+
+    if (!sg_keyring_is_env(source))
+        return load_file(source, out, err);
+    snprintf(name, sizeof name, "%.*s", (int)(n - 3), source + 2);
+    return sg_keyring_from_env(name, out, err);
+}
+
+bool
+sg_keyring_is_env(const char *source)
+{
+    size_t n = strlen(source);
+
+    return n > 3 && strncmp(source, "${", 2) == 0 && source[n - 1] == '}';
 }
 
 /* ---- writing ---- */

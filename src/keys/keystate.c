@@ -12,27 +12,10 @@ static const char *const names[N_STATES] = {
     [SG_KEY_RETIRED] = "retired",
 };
 
-/* [from][to] */
-static const bool allowed[N_STATES][N_STATES] = {
-    [SG_KEY_PENDING] = {[SG_KEY_ACTIVE] = true, [SG_KEY_RETIRED] = true},
-    [SG_KEY_ACTIVE] = {[SG_KEY_RETIRING] = true},
-    [SG_KEY_RETIRING] = {[SG_KEY_ACTIVE] = true, [SG_KEY_RETIRED] = true},
-};
-
 static bool
 known(enum sg_key_state state)
 {
     return (unsigned)state < N_STATES;
-}
-
-int
-sg_key_state_move(enum sg_key_state *state, enum sg_key_state to, struct sg_err *err)
-{
-    if (!known(*state) || !known(to) || !allowed[*state][to])
-        return sg_fail(err, SG_E_INVALID, "key state", "a key cannot go from %s to %s",
-                       sg_key_state_name(*state), sg_key_state_name(to));
-    *state = to;
-    return 0;
 }
 
 bool

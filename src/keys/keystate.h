@@ -5,21 +5,15 @@
 #include "base/err.h"
 
 /* The life of a signing key. A key is in the JWKS and verifies in every state but the last, so that
- * no verifier meets a token whose key it has not had time to fetch (P6). */
+ * no verifier meets a token whose key it has not had time to fetch (P6). States change in
+ * segue_control.key_move and its neighbours (sql/control), by the database's clock. */
 enum sg_key_state {
     SG_KEY_PENDING,  /* published, does not sign yet */
     SG_KEY_ACTIVE,   /* signs */
     SG_KEY_RETIRING, /* signs no more; tokens it signed are still alive */
-    SG_KEY_RETIRED,  /* no longer published; its private half is deleted */
+    SG_KEY_RETIRED,  /* no longer published; its private half is deleted. For a while its public
+                        half still tells whose an expired token was, to renew it */
 };
-
-/* The one place where a key's state changes. Allowed:
- *   pending -> active, active -> retiring, retiring -> retired;
- *   retiring -> active (a rotation undone), pending -> retired (given up before it signed).
- * *state is changed only on success. SG_E_INVALID names both states. That at most one key of a
- * realm and algorithm is active, and how long a key stays pending and retiring, is the caller's. */
-SG_MUST_USE int sg_key_state_move(enum sg_key_state *state, enum sg_key_state to,
-                                  struct sg_err *err);
 
 bool sg_key_state_signs(enum sg_key_state state);
 /* Published in the JWKS and accepted by verifiers. */

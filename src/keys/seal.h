@@ -26,11 +26,13 @@ struct sg_keyring;
 #define SG_SEAL_OVERHEAD (2 + SG_SEAL_ID_MAX + 24 + 16)
 #define SG_SEAL_PLAIN_MAX (1 << 20)
 
-/* Reads a keyring file. A file that group or others may read or write, or that is not a regular
- * file, is SG_E_DENIED. Errors are placed "FILE:LINE" and never show a key. */
-SG_MUST_USE int sg_keyring_load(const char *path, struct sg_keyring **out, struct sg_err *err);
+/* Reads a keyring: a file, or "${NAME}" for the environment variable NAME. A file that group or
+ * others may read or write, or that is not a regular file, is SG_E_DENIED. Errors are placed
+ * "FILE:LINE" and never show a key. */
+SG_MUST_USE int sg_keyring_load(const char *source, struct sg_keyring **out, struct sg_err *err);
+bool sg_keyring_is_env(const char *source);
 
-/* The same from the environment variable `name`, where ',' may stand for the end of a line. */
+/* From the environment variable `name`, where ',' may stand for the end of a line. */
 SG_MUST_USE int sg_keyring_from_env(const char *name, struct sg_keyring **out, struct sg_err *err);
 
 /* Writes a new file (mode 0600, fails if it is there) with a random root and one sealing key,
@@ -66,6 +68,8 @@ SG_MUST_USE int sg_sealed_id(struct sg_slice sealed, char out[SG_SEAL_ID_MAX + 1
 /* The realm's key for a purpose: sg_hmac_fields(root, "segue.realm_key", {0x01, realm, purpose}).
  * The digests of keys/digest.h all take the one for SG_PURPOSE_DIGEST. */
 #define SG_PURPOSE_DIGEST "digest"
+/* Stored in clear, in hexadecimal, to tell a keyring with another root before it does harm. */
+#define SG_PURPOSE_CHECK "check"
 struct sg_hash sg_realm_key(const struct sg_keyring *ring, const char *realm, const char *purpose);
 
 #endif

@@ -161,6 +161,7 @@ struct sg_legacy_store_options {
     const char *realm;
     const char *key_prefix;
     int timeout_ms; /* connect */
+    bool psync;     /* follow as a replica, not by notifications */
 };
 
 struct sg_legacy_store_type {

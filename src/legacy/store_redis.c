@@ -372,6 +372,7 @@ copy_names(struct sg_redis_store *store, const struct sg_legacy_store_options *o
     if (strlen(options->key_prefix) > SG_REDIS_PREFIX_MAX)
         return sg_fail(err, SG_E_INVALID, "key prefix", "at most %d bytes are allowed",
                        SG_REDIS_PREFIX_MAX);
+    store->psync = options->psync;
     snprintf(store->realm, sizeof store->realm, "%s", options->realm);
     snprintf(store->prefix, sizeof store->prefix, "%s", options->key_prefix);
     snprintf(store->sentinel, sizeof store->sentinel, SG_REDIS_OWN_KEYS "sentinel:%s",
@@ -403,6 +404,10 @@ redis_open(uv_loop_t *loop, const struct sg_clock *clock,
     if (copy_names(store, options, err) != 0 ||
         sg_redis_url_parse(options->url, &store->url, err) != 0)
         goto fail;
+    if (store->url.tls) {
+        sg_fail(err, SG_E_INVALID, store->url.name, "TLS (rediss) is not supported by this store");
+        goto fail;
+    }
     store->options = (struct sg_redis_options){
         .host = store->url.host,
         .port = store->url.port,
@@ -452,6 +457,22 @@ redis_is_up(const struct sg_legacy_store *base)
     return sg_redis_is_up(sg_container_of(base, const struct sg_redis_store, base)->redis);
 }
 
+static int
+redis_follow(struct sg_legacy_store *base, const struct sg_legacy_follow_events *events,
+             struct sg_legacy_follower **out, struct sg_err *err)
+{
+    struct sg_redis_store *store = sg_container_of(base, struct sg_redis_store, base);
+
+    return store->psync ? sg_redis_store_follow_psync(store, events, out, err)
+                        : sg_redis_store_follow_events(store, events, out, err);
+}
+
+static void
+redis_unfollow(struct sg_legacy_follower *f, void (*closed)(void *ctx), void *ctx)
+{
+    f->unfollow(f, closed, ctx);
+}
+
 const struct sg_legacy_store_type sg_legacy_store_redis = {
     .name = "redis",
     .open = redis_open,
@@ -460,6 +481,6 @@ const struct sg_legacy_store_type sg_legacy_store_redis = {
     .submit = redis_submit,
     .cancel = redis_cancel,
     .scan = sg_redis_store_scan,
-    .follow = sg_redis_store_follow,
-    .unfollow = sg_redis_store_unfollow,
+    .follow = redis_follow,
+    .unfollow = redis_unfollow,
 };

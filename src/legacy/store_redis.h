@@ -3,11 +3,10 @@
 #define SG_LEGACY_STORE_REDIS_H
 
 #include "legacy/legacy.h"
-#include "legacy/redis_url.h"
 #include "redis/redis.h"
+#include "redis/url.h"
 
 /* Shared by the files of the "redis" store. */
-#define SG_REDIS_OWN_KEYS "segue:" /* Segue's own keys in the legacy store */
 #define SG_REDIS_REALM_MAX 64
 #define SG_REDIS_PREFIX_MAX 128
 #define SG_REDIS_KEYS_PER_BATCH                                                                    \
@@ -25,9 +24,15 @@ struct sg_redis_store {
     char realm[SG_REDIS_REALM_MAX + 1];
     char prefix[SG_REDIS_PREFIX_MAX + 1];
     char sentinel[32 + SG_REDIS_REALM_MAX];  /* key "segue:sentinel:<realm>" */
+    bool psync;                              /* how it is followed */
     char heartbeat[32 + SG_REDIS_REALM_MAX]; /* key "segue:heartbeat:<realm>" */
     void (*closed)(void *ctx);
     void *closed_ctx;
+};
+
+/* One follower, of either kind; they embed it first. */
+struct sg_legacy_follower {
+    void (*unfollow)(struct sg_legacy_follower *f, void (*closed)(void *ctx), void *ctx);
 };
 
 /* Appends a command to a batch; words are parted by single blanks and "%" takes the next slice. */
@@ -48,9 +53,13 @@ void sg_redis_store_glob(struct sg_buf *out, const char *text);
 
 /* The rest of the store's table. */
 void sg_redis_store_scan(struct sg_legacy_store *base, struct sg_legacy_scan *scan);
-int sg_redis_store_follow(struct sg_legacy_store *base,
-                          const struct sg_legacy_follow_events *events,
-                          struct sg_legacy_follower **out, struct sg_err *err);
-void sg_redis_store_unfollow(struct sg_legacy_follower *f, void (*closed)(void *ctx), void *ctx);
+/* By keyspace notifications. */
+int sg_redis_store_follow_events(struct sg_redis_store *store,
+                                 const struct sg_legacy_follow_events *events,
+                                 struct sg_legacy_follower **out, struct sg_err *err);
+/* As a replica. */
+int sg_redis_store_follow_psync(struct sg_redis_store *store,
+                                const struct sg_legacy_follow_events *events,
+                                struct sg_legacy_follower **out, struct sg_err *err);
 
 #endif

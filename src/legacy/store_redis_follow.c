@@ -17,7 +17,8 @@
 #define CHECK_MS 1000
 #define CHECK_TIMEOUT_NS (2000 * SG_NS_PER_MS)
 
-struct sg_legacy_follower {
+struct events_follower {
+    struct sg_legacy_follower base;
     struct sg_redis_store *store;
     struct sg_legacy_follow_events events;
     struct sg_redis_subscriber *subscriber;
@@ -38,7 +39,7 @@ struct sg_legacy_follower {
 /* ---- the two states ---- */
 
 static void
-go_up(struct sg_legacy_follower *f)
+go_up(struct events_follower *f)
 {
     if (f->up)
         return;
@@ -49,7 +50,7 @@ go_up(struct sg_legacy_follower *f)
 
 /* Tells every reason once, also while it never was up. */
 static void
-go_down(struct sg_legacy_follower *f, const struct sg_err *err)
+go_down(struct events_follower *f, const struct sg_err *err)
 {
     bool news = f->up || strcmp(f->told, err->text) != 0;
 
@@ -74,7 +75,7 @@ missing_flags(const char *flags, char out[8])
 }
 
 static void
-submit(struct sg_legacy_follower *f, void (*done)(struct sg_redis_batch *))
+submit(struct events_follower *f, void (*done)(struct sg_redis_batch *))
 {
     f->batch.deadline_ns = sg_mono_ns(f->store->clock) + CHECK_TIMEOUT_NS;
     f->batch.done = done;
@@ -83,7 +84,7 @@ submit(struct sg_legacy_follower *f, void (*done)(struct sg_redis_batch *))
 }
 
 static void
-release(struct sg_legacy_follower *f)
+release(struct events_follower *f)
 {
     void (*closed)(void *) = f->closed;
     void *ctx = f->closed_ctx;
@@ -98,7 +99,7 @@ release(struct sg_legacy_follower *f)
 static void
 set_done(struct sg_redis_batch *batch)
 {
-    struct sg_legacy_follower *f = sg_container_of(batch, struct sg_legacy_follower, batch);
+    struct events_follower *f = sg_container_of(batch, struct events_follower, batch);
     const struct redisReply *r = batch->replies[0];
     struct sg_err err = batch->err;
     int rc = batch->rc;
@@ -119,7 +120,7 @@ set_done(struct sg_redis_batch *batch)
 
 /* What the reply to CONFIG GET says: 0 = enough is notified, 1 = f->setting must be set. */
 static int
-read_setting(struct sg_legacy_follower *f, struct sg_err *err)
+read_setting(struct events_follower *f, struct sg_err *err)
 {
     const struct redisReply *r = f->batch.replies[0];
     char lacking[8];
@@ -144,7 +145,7 @@ read_setting(struct sg_legacy_follower *f, struct sg_err *err)
 static void
 get_done(struct sg_redis_batch *batch)
 {
-    struct sg_legacy_follower *f = sg_container_of(batch, struct sg_legacy_follower, batch);
+    struct events_follower *f = sg_container_of(batch, struct events_follower, batch);
     struct sg_slice setting;
     struct sg_err err;
     int rc = read_setting(f, &err);
@@ -175,7 +176,7 @@ get_done(struct sg_redis_batch *batch)
 }
 
 static void
-check(struct sg_legacy_follower *f)
+check(struct events_follower *f)
 {
     if (!f->subscribed || f->batch_busy || f->closing)
         return;
@@ -195,7 +196,7 @@ on_timer(uv_timer_t *timer)
 static void
 on_up(void *ctx, const char *run_id)
 {
-    struct sg_legacy_follower *f = ctx;
+    struct events_follower *f = ctx;
 
     f->subscribed = true;
     snprintf(f->run_id, sizeof f->run_id, "%s", run_id);
@@ -205,7 +206,7 @@ on_up(void *ctx, const char *run_id)
 static void
 on_down(void *ctx, const struct sg_err *err)
 {
-    struct sg_legacy_follower *f = ctx;
+    struct events_follower *f = ctx;
 
     f->subscribed = false;
     go_down(f, err);
@@ -233,7 +234,7 @@ change_of(struct sg_slice event)
 static void
 on_message(void *ctx, struct sg_slice channel, struct sg_slice event)
 {
-    struct sg_legacy_follower *f = ctx;
+    struct events_follower *f = ctx;
     size_t skip = strlen(f->channel);
     struct sg_slice key;
 
@@ -250,7 +251,7 @@ on_message(void *ctx, struct sg_slice channel, struct sg_slice event)
 }
 
 static int
-subscribe(struct sg_legacy_follower *f, struct sg_err *err)
+subscribe(struct events_follower *f, struct sg_err *err)
 {
     struct sg_buf keys = SG_BUF_INIT(512), heartbeat = SG_BUF_INIT(512);
     const char *patterns[] = {NULL, NULL, NULL};
@@ -277,15 +278,49 @@ subscribe(struct sg_legacy_follower *f, struct sg_err *err)
     return rc;
 }
 
-int
-sg_redis_store_follow(struct sg_legacy_store *base, const struct sg_legacy_follow_events *events,
-                      struct sg_legacy_follower **out, struct sg_err *err)
+static void
+on_timer_closed(uv_handle_t *handle)
 {
-    struct sg_legacy_follower *f = calloc(1, sizeof *f);
+    struct events_follower *f = handle->data;
+
+    f->open_handles--;
+    release(f);
+}
+
+static void
+on_subscriber_closed(void *ctx)
+{
+    struct events_follower *f = ctx;
+
+    f->open_handles--;
+    release(f);
+}
+
+static void
+unfollow(struct sg_legacy_follower *base, void (*closed)(void *ctx), void *ctx)
+{
+    struct events_follower *f = sg_container_of(base, struct events_follower, base);
+
+    f->closing = true;
+    f->closed = closed;
+    f->closed_ctx = ctx;
+    uv_close((uv_handle_t *)&f->timer, on_timer_closed);
+    sg_redis_subscriber_close(f->subscriber, on_subscriber_closed, f);
+    if (f->batch_busy)
+        sg_redis_cancel(&f->batch);
+}
+
+int
+sg_redis_store_follow_events(struct sg_redis_store *store,
+                             const struct sg_legacy_follow_events *events,
+                             struct sg_legacy_follower **out, struct sg_err *err)
+{
+    struct events_follower *f = calloc(1, sizeof *f);
 
     if (f == NULL)
         return sg_fail(err, SG_E_INTERNAL, "legacy store", "no memory");
-    f->store = sg_container_of(base, struct sg_redis_store, base);
+    f->base.unfollow = unfollow;
+    f->store = store;
     f->events = *events;
     snprintf(f->channel, sizeof f->channel, "__keyspace@%d__:", f->store->url.database);
     if (subscribe(f, err) != 0) {
@@ -296,36 +331,6 @@ sg_redis_store_follow(struct sg_legacy_store *base, const struct sg_legacy_follo
     f->timer.data = f;
     uv_timer_start(&f->timer, on_timer, CHECK_MS, CHECK_MS);
     f->open_handles = 2;
-    *out = f;
+    *out = &f->base;
     return 0;
-}
-
-static void
-on_timer_closed(uv_handle_t *handle)
-{
-    struct sg_legacy_follower *f = handle->data;
-
-    f->open_handles--;
-    release(f);
-}
-
-static void
-on_subscriber_closed(void *ctx)
-{
-    struct sg_legacy_follower *f = ctx;
-
-    f->open_handles--;
-    release(f);
-}
-
-void
-sg_redis_store_unfollow(struct sg_legacy_follower *f, void (*closed)(void *ctx), void *ctx)
-{
-    f->closing = true;
-    f->closed = closed;
-    f->closed_ctx = ctx;
-    uv_close((uv_handle_t *)&f->timer, on_timer_closed);
-    sg_redis_subscriber_close(f->subscriber, on_subscriber_closed, f);
-    if (f->batch_busy)
-        sg_redis_cancel(&f->batch);
 }

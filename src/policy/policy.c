@@ -114,6 +114,17 @@ least_set(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+bool
+sg_policy_client_is_disabled(const struct sg_policy *policy, struct sg_slice client_id)
+{
+    int i;
+
+    for (i = 0; i < policy->n_disabled; i++)
+        if (sg_slice_eq(sg_str(policy->disabled[i]), client_id))
+            return true;
+    return false;
+}
+
 struct sg_life
 sg_life_merge(struct sg_life a, struct sg_life b)
 {

@@ -12,6 +12,7 @@
 enum sg_phase { SG_OBSERVE, SG_DUAL, SG_EXCHANGE, SG_STATELESS, SG_FINALIZED };
 
 #define SG_COHORTS_MAX 16
+#define SG_DISABLED_MAX 64
 #define SG_PERCENT_ALL 10000 /* percent_e2: hundredths of a percent */
 
 struct sg_policy {
@@ -21,7 +22,9 @@ struct sg_policy {
     int n_cohorts;
     char cohorts[SG_COHORTS_MAX][64]; /* roles */
     int realm_epoch;
-    int64_t phase_entered_ms; /* wall clock of the control database */
+    int n_disabled;
+    char disabled[SG_DISABLED_MAX][65]; /* client ids */
+    int64_t phase_entered_ms;           /* wall clock of the control database */
 };
 
 const char *sg_phase_name(enum sg_phase phase);
@@ -55,6 +58,9 @@ int sg_rollout_slot(struct sg_slice realm, struct sg_slice subject);
 bool sg_may_mint_first(const struct sg_policy *policy, bool lease_ok, struct sg_slice realm,
                        struct sg_slice subject, const char *const *roles, int n_roles,
                        int64_t first_seen_ms);
+
+/* Whether this client was disabled: tokens that name it are revoked, and it is handed none. */
+bool sg_policy_client_is_disabled(const struct sg_policy *policy, struct sg_slice client_id);
 
 /* ---- merging of session states (rule 11) ---- */
 

@@ -41,19 +41,6 @@ set_state(struct sg_redis_link *l, enum sg_redis_link_state to)
     l->state = to;
 }
 
-void
-sg_redis_encode(struct sg_buf *out, const struct sg_slice *args, int n)
-{
-    int i;
-
-    sg_buf_printf(out, "*%d\r\n", n);
-    for (i = 0; i < n; i++) {
-        sg_buf_printf(out, "$%zu\r\n", args[i].len);
-        sg_buf_add(out, args[i]);
-        sg_buf_puts(out, "\r\n");
-    }
-}
-
 /* ---- the socket's life ---- */
 
 static void
@@ -83,9 +70,7 @@ release(struct sg_redis_link *l)
     l->writing = false;
     l->run_id[0] = '\0';
     sg_buf_wipe(&l->out); /* it may hold a password */
-    if (l->reader != NULL)
-        redisReaderFree(l->reader);
-    l->reader = NULL;
+    sg_redis_reader_free(&l->reader);
     if (s == NULL)
         return;
     s->link = NULL;
@@ -120,55 +105,7 @@ drop_uv(struct sg_redis_link *l, const char *what, int rc)
     sg_redis_link_drop(l, SG_E_UNAVAILABLE, text);
 }
 
-/* ---- reading, bounded ---- */
-
-static bool
-reply_grows(const redisReadTask *task, size_t bytes)
-{
-    struct sg_redis_link *l = task->privdata;
-
-    if (bytes > l->max_reply_bytes || l->reply_bytes > l->max_reply_bytes - bytes) {
-        l->reply_too_large = true;
-        return false;
-    }
-    l->reply_bytes += bytes;
-    return true;
-}
-
-/* hiredis believes any array header and allocates for it at once. */
-static void *
-create_array(const redisReadTask *task, int elements)
-{
-    struct sg_redis_link *l = task->privdata;
-
-    if (!reply_grows(task, (size_t)elements * (sizeof(void *) + sizeof(redisReply))))
-        return NULL;
-    return l->defaults.createArray(task, elements);
-}
-
-static void *
-create_string(const redisReadTask *task, char *text, size_t len)
-{
-    struct sg_redis_link *l = task->privdata;
-
-    return reply_grows(task, len) ? l->defaults.createString(task, text, len) : NULL;
-}
-
-static int
-make_reader(struct sg_redis_link *l)
-{
-    l->reader = redisReaderCreate();
-    if (l->reader == NULL)
-        return -1;
-    l->defaults = l->bounded = *l->reader->fn;
-    l->bounded.createArray = create_array;
-    l->bounded.createString = create_string;
-    l->reader->fn = &l->bounded;
-    l->reader->privdata = l;
-    l->reply_bytes = 0;
-    l->reply_too_large = false;
-    return 0;
-}
+/* ---- reading ---- */
 
 /* Error replies may quote arguments: only their first word is told. */
 static void
@@ -214,21 +151,15 @@ take_replies(struct sg_redis_link *l)
     struct sg_redis_stream *s = l->stream;
 
     while (l->stream == s) { /* an owner's callback may drop or close */
-        void *reply = NULL;
-        char text[160];
+        redisReply *reply;
+        struct sg_err err;
 
-        if (redisReaderGetReply(l->reader, &reply) != REDIS_OK) {
-            if (l->reply_too_large)
-                snprintf(text, sizeof text, "a reply above %zu bytes", l->max_reply_bytes);
-            else
-                snprintf(text, sizeof text, "could not read a reply: %s",
-                         redisReaderGetError(l->reader));
-            sg_redis_link_drop(l, l->reply_too_large ? SG_E_LIMIT : SG_E_UNAVAILABLE, text);
+        if (sg_redis_reader_next(&l->reader, &reply, &err) != 0) {
+            sg_redis_link_drop(l, err.code, err.text);
             return;
         }
         if (reply == NULL)
             return;
-        l->reply_bytes = 0;
         if (l->state == SG_REDIS_LINK_READY) {
             l->reply(l, reply);
         } else {
@@ -252,6 +183,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct sg_redis_stream *s = stream->data;
     struct sg_redis_link *l = s->link;
+    struct sg_err err;
 
     if (l == NULL || n == 0)
         return;
@@ -260,13 +192,8 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     l->last_input_ns = sg_mono_ns(l->clock);
-    /* What is unread belongs to one reply: hiredis waits for the whole of a bulk. */
-    if (l->reader->len - l->reader->pos > l->max_reply_bytes + READ_BYTES) {
-        sg_redis_link_drop(l, SG_E_LIMIT, "a reply above the maximum");
-        return;
-    }
-    if (redisReaderFeed(l->reader, buf->base, (size_t)n) != REDIS_OK) {
-        sg_redis_link_drop(l, SG_E_INTERNAL, "out of memory");
+    if (sg_redis_reader_feed(&l->reader, buf->base, (size_t)n, &err) != 0) {
+        sg_redis_link_drop(l, err.code, err.text);
         return;
     }
     take_replies(l);
@@ -434,7 +361,7 @@ begin(struct sg_redis_link *l)
 
     set_state(l, SG_REDIS_LINK_OPENING);
     uv_timer_start(&l->timer, on_timer, (uint64_t)l->connect_timeout_ms, 0);
-    if (s == NULL || make_reader(l) != 0) {
+    if (s == NULL || sg_redis_reader_init(&l->reader, l->max_reply_bytes, NULL) != 0) {
         free(s);
         sg_redis_link_drop(l, SG_E_INTERNAL, "out of memory");
         return;

@@ -4,8 +4,7 @@
 
 #include "base/buf.h"
 #include "redis/redis.h"
-
-#include <hiredis/hiredis.h>
+#include "redis/resp.h"
 
 /* Private to redis/. One connection that keeps itself up: connects, greets (AUTH, SELECT, INFO,
  * PING) under one timer, hands every later reply to its owner, and comes back after a loss with
@@ -43,11 +42,8 @@ struct sg_redis_link {
     char *host, *user, *password;
     int port, database, connect_timeout_ms;
     size_t max_reply_bytes;
-    size_t reply_bytes; /* of the reply being read */
-    bool reply_too_large;
     struct sg_redis_stream *stream;
-    struct redisReader *reader;
-    redisReplyObjectFunctions defaults, bounded; /* how hiredis makes replies, and ours */
+    struct sg_redis_reader reader;
     uv_timer_t timer;
     int greetings_left;
     bool writing;
@@ -62,8 +58,5 @@ void sg_redis_link_flush(struct sg_redis_link *link);
 void sg_redis_link_drop(struct sg_redis_link *link, enum sg_code code, const char *text);
 /* No callback but `closed` comes after this. */
 void sg_redis_link_close(struct sg_redis_link *link);
-
-/* One command in RESP. */
-void sg_redis_encode(struct sg_buf *out, const struct sg_slice *args, int n);
 
 #endif

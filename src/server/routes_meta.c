@@ -1,10 +1,45 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/encode.h"
+#include "base/hash.h"
 #include "server/server_internal.h"
+#include "session/rotation.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
 #define JWKS_BYTES 65536
+
+/* RFC 9110 section 13.1.2: any of a list, weak or not; "*" is whatever there is. */
+static bool
+has_etag(struct sg_slice list, struct sg_slice etag)
+{
+    return sg_slice_eq(list, sg_str("*")) ||
+           (list.len > 0 && memmem(list.ptr, list.len, etag.ptr, etag.len) != NULL);
+}
+
+static void
+answer_jwks(struct exchange *x, struct sg_slice text)
+{
+    struct sg_hash hash = sg_hash_fields("segue.jwks", &text, 1);
+    struct sg_buf etag = SG_BUF_INIT(64), cache = SG_BUF_INIT(64);
+    char hex[2 * 16 + 1];
+
+    sg_hex(hash.b, 16, hex);
+    sg_buf_printf(&etag, "\"%s\"", hex);
+    /* A key signs when the oldest copy that may be kept has it (segue_control.key_objection). */
+    sg_buf_printf(&cache, "public, max-age=%lld",
+                  (long long)sg_jwks_max_age_sec(sg_realm_config(x->realm)));
+    sg_http_add_header(x->request, "ETag", sg_buf_slice(&etag));
+    sg_http_add_header(x->request, "Cache-Control", sg_buf_slice(&cache));
+    if (has_etag(sg_http_header(x->request, "If-None-Match"), sg_buf_slice(&etag))) {
+        server_answer(x, 304, (struct sg_slice){0});
+    } else {
+        sg_http_add_header(x->request, "Content-Type", sg_str("application/json"));
+        server_answer(x, 200, text);
+    }
+    sg_buf_free(&etag);
+    sg_buf_free(&cache);
+}
 
 void
 route_jwks(struct exchange *x)
@@ -14,11 +49,12 @@ route_jwks(struct exchange *x)
 
     if (text == NULL ||
         segue_keyset_to_jwks(sg_realm_keys(x->realm), text, JWKS_BYTES, &len) != SEGUE_OK) {
+        server_answer_error(x, 503, "temporarily_unavailable", "no keys can be written");
+    } else if (sg_realm_policy(x->realm)->version == 0) {
+        /* An empty set would be kept for as long as a full one. */
         server_answer_error(x, 503, "temporarily_unavailable", "no keys were read yet");
     } else {
-        sg_http_add_header(x->request, "Content-Type", sg_str("application/json"));
-        sg_http_add_header(x->request, "Cache-Control", sg_str("public, max-age=60"));
-        server_answer(x, 200, sg_slice(text, len));
+        answer_jwks(x, sg_slice(text, len));
     }
     free(text);
 }

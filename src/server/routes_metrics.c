@@ -42,6 +42,14 @@ static const struct {
     SERIES("segue_feed_errors_total", "", feed_errors, "Polls of the feed that failed."),
     SERIES("segue_control_errors_total", "", control_errors, "Polls of control that failed."),
     SERIES("segue_not_owner_total", "", not_owner, "Writes refused by a shard's fence."),
+    SERIES("segue_identity_errors_total", "", identity_errors,
+           "Lookups for which the identity source was down or made no sense."),
+    SERIES("segue_claims_unfit_total", "why=\"required\"", claims_missing,
+           "Attributes that no custom claim could be made of."),
+    SERIES("segue_claims_unfit_total", "why=\"left-out\"", claims_left_out, NULL),
+    SERIES("segue_subjects_total", "how=\"patched\"", subjects_patched,
+           "Subjects changed over this instance."),
+    SERIES("segue_subjects_total", "how=\"reread\"", subjects_reread, NULL),
 #undef SERIES
 };
 

@@ -23,6 +23,9 @@ answer_failure(struct exchange *x, const struct sg_token_out *out)
     case SG_TOKEN_INVALID_GRANT:
         server_answer_error(x, 400, "invalid_grant", out->why);
         break;
+    case SG_TOKEN_CLIENT_DISABLED:
+        server_answer_error(x, 400, "unauthorized_client", out->why);
+        break;
     case SG_TOKEN_NOT_ENABLED:
         server_answer_error(x, 400, "temporarily_unavailable",
                             "no access token is handed to this subject now: go on with the "
@@ -254,7 +257,8 @@ route_sessions(struct exchange *x)
     json_error_t why;
     json_t *json;
 
-    if (backend == NULL || backend->secret == NULL) {
+    if (backend == NULL || backend->secret == NULL ||
+        sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(backend->id))) {
         sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
         server_answer_error(x, 401, "invalid_client",
                             "HTTP Basic with a confidential client is wanted");

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct route {
-    const char *path;
+    const char *path;   /* one that ends in '/' stands for all below it */
     const char *method; /* NULL = any: a proxy's subrequest repeats the client's */
     void (*handle)(struct exchange *x);
 };
@@ -18,6 +18,9 @@ static const struct route routes[] = {
     {"/oauth2/token", "POST", route_token},
     {"/oauth2/revoke", "POST", route_revoke},
     {"/v1/sessions", "POST", route_sessions},
+    {"/v1/subjects/changed", "POST", route_subjects_changed},
+    {"/v1/subjects/", "GET", route_subject_get},
+    {"/v1/subjects/", "PATCH", route_subject_patch},
     {"/.well-known/jwks.json", "GET", route_jwks},
     {"/.well-known/oauth-authorization-server", "GET", route_metadata},
     {"/healthz", "GET", route_healthz},
@@ -138,6 +141,45 @@ find_realm(struct exchange *x, const char **path, char *rest, size_t cap)
     return x->realm != NULL;
 }
 
+/* What is behind the route in the path; NULL where the path is not the route's. */
+static const char *
+tail_of(const struct route *route, const char *path)
+{
+    size_t n = strlen(route->path);
+
+    if (route->path[n - 1] != '/')
+        return strcmp(route->path, path) == 0 ? "" : NULL;
+    return strncmp(route->path, path, n) == 0 && path[n] != '\0' ? path + n : NULL;
+}
+
+/* Calls the handler of path and method, or answers 404 or 405. */
+static void
+dispatch(struct exchange *x, const char *path)
+{
+    const char *method = sg_http_method(x->request), *tail;
+    struct sg_buf allow = SG_BUF_INIT(64);
+    size_t i;
+
+    for (i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if ((tail = tail_of(&routes[i], path)) == NULL)
+            continue;
+        if (routes[i].method == NULL || strcmp(routes[i].method, method) == 0) {
+            sg_buf_free(&allow);
+            x->tail = tail;
+            routes[i].handle(x);
+            return;
+        }
+        sg_buf_printf(&allow, "%s%s", allow.len > 0 ? ", " : "", routes[i].method);
+    }
+    if (allow.len == 0)
+        server_answer_error(x, 404, "not_found", "there is no such path");
+    else {
+        sg_http_add_header(x->request, "Allow", sg_buf_slice(&allow));
+        server_answer_error(x, 405, "method_not_allowed", "see the Allow header");
+    }
+    sg_buf_free(&allow);
+}
+
 static void
 handle(void *ctx, struct sg_http_request *request)
 {
@@ -145,7 +187,6 @@ handle(void *ctx, struct sg_http_request *request)
     const char *path = sg_http_path(request);
     struct exchange *x = calloc(1, sizeof *x);
     char rest[256];
-    size_t i;
 
     if (x == NULL) {
         sg_http_answer(request, 503, (struct sg_slice){0});
@@ -155,22 +196,10 @@ handle(void *ctx, struct sg_http_request *request)
     x->request = request;
     sg_http_set_owner(request, x);
     choose_id(x);
-    if (!find_realm(x, &path, rest, sizeof rest)) {
+    if (!find_realm(x, &path, rest, sizeof rest))
         server_answer_error(x, 404, "not_found", "there is no such realm");
-        return;
-    }
-    for (i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (strcmp(routes[i].path, path) != 0)
-            continue;
-        if (routes[i].method != NULL && strcmp(routes[i].method, sg_http_method(request)) != 0) {
-            sg_http_add_header(request, "Allow", sg_str(routes[i].method));
-            server_answer_error(x, 405, "method_not_allowed", "see the Allow header");
-            return;
-        }
-        routes[i].handle(x);
-        return;
-    }
-    server_answer_error(x, 404, "not_found", "there is no such path");
+    else
+        dispatch(x, path);
 }
 
 /* The client has gone: what is under way goes on, its answer is dropped. */

@@ -13,6 +13,8 @@ struct exchange {
     struct sg_http_request *request;
     struct sg_realm *realm;
     char id[REQUEST_ID_MAX + 1];
+    const char *client; /* of the configuration: who changes a subject */
+    const char *tail; /* of the path, behind a route that ends in '/', until its handler returns */
 };
 
 struct sg_server {
@@ -40,6 +42,9 @@ void route_verify(struct exchange *x);
 void route_token(struct exchange *x);
 void route_revoke(struct exchange *x);
 void route_sessions(struct exchange *x);
+void route_subject_get(struct exchange *x);
+void route_subject_patch(struct exchange *x);
+void route_subjects_changed(struct exchange *x);
 void route_jwks(struct exchange *x);
 void route_metadata(struct exchange *x);
 void route_healthz(struct exchange *x);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "keys/keystate.h"
-#include "keys/signing.h"
 #include "session/engine_internal.h"
+#include "session/held_keys.h"
 
 #include <stdlib.h>
 
@@ -10,14 +9,9 @@
 static const struct sg_pg_stmt read_policy = {
     .name = "control_policy",
     .sql = "SELECT realm, version, phase, percent_e2, array_to_string(cohorts, ','), realm_epoch, "
-           "(extract(epoch FROM phase_entered_at) * 1000)::bigint, pg_is_in_recovery()::int "
+           "(extract(epoch FROM phase_entered_at) * 1000)::bigint, pg_is_in_recovery()::int, "
+           "array_to_string(disabled_clients, chr(31)), root_check "
            "FROM segue_control.policy",
-};
-static const struct sg_pg_stmt read_keys = {
-    .name = "control_keys",
-    .sql = "SELECT realm, kid, state, private_sealed FROM segue_control.signing_key "
-           "WHERE state <> 'retired' ORDER BY created_at, kid",
-    .binary_result = true,
 };
 static const struct sg_pg_stmt read_continuity = {
     .name = "control_continuity",
@@ -30,12 +24,23 @@ static const struct sg_pg_stmt read_map = {
 };
 static const struct sg_pg_stmt write_instance = {
     .name = "control_instance",
-    .sql = "INSERT INTO segue_control.instance (instance, realm, policy_version) "
-           "SELECT $1, r, v FROM unnest($2::text[], $3::bigint[]) AS u (r, v) "
-           "ON CONFLICT (instance, realm) DO UPDATE "
-           "SET policy_version = excluded.policy_version, seen_at = clock_timestamp()",
-    .n_params = 3,
+    .sql = "INSERT INTO segue_control.instance AS i (instance, realm, policy_version, keys, "
+           "unopened, signing) SELECT $1, realm, version, keys, unopened, signing "
+           "FROM jsonb_to_recordset($2::jsonb) AS u (realm text, version bigint, keys text[], "
+           "unopened text[], signing text) "
+           "ON CONFLICT (instance, realm) DO UPDATE SET policy_version = excluded.policy_version, "
+           "keys = excluded.keys, unopened = excluded.unopened, signing = excluded.signing, "
+           "keys_at = CASE WHEN i.keys = excluded.keys THEN i.keys_at ELSE clock_timestamp() END, "
+           "seen_at = clock_timestamp()",
+    .n_params = 2,
 };
+static const struct sg_pg_stmt leave_instance = {
+    .name = "control_leave",
+    .sql = "DELETE FROM segue_control.instance WHERE instance = $1",
+    .n_params = 1,
+};
+
+#define LEAVE_MS 500 /* for saying so; a control database that is down is not waited for */
 
 enum { POLICY, CONTINUITY, KEYS, MAP };
 
@@ -45,19 +50,29 @@ copy_text(char *out, size_t cap, struct sg_slice s)
     snprintf(out, cap, "%.*s", (int)s.len, s.ptr != NULL ? s.ptr : "");
 }
 
-static void
-take_cohorts(struct sg_policy *p, struct sg_slice list)
+/* Cuts the first of what is separated off the list; false at its end. */
+static bool
+next_item(struct sg_slice *list, char separator, struct sg_slice *item)
 {
-    p->n_cohorts = 0;
-    while (list.len > 0 && p->n_cohorts < SG_COHORTS_MAX) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t n = comma != NULL ? (size_t)(comma - list.ptr) : list.len;
+    const char *end = list->len > 0 ? memchr(list->ptr, separator, list->len) : NULL;
+    size_t n = end != NULL ? (size_t)(end - list->ptr) : list->len;
 
-        copy_text(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], sg_slice(list.ptr, n));
-        list = sg_slice(list.ptr + n, list.len - n);
-        if (list.len > 0)
-            list = sg_slice(list.ptr + 1, list.len - 1);
-    }
+    if (list->len == 0)
+        return false;
+    *item = sg_slice(list->ptr, n);
+    *list = end != NULL ? sg_slice(end + 1, list->len - n - 1) : (struct sg_slice){0};
+    return true;
+}
+
+static void
+take_lists(struct sg_policy *p, struct sg_slice cohorts, struct sg_slice disabled)
+{
+    struct sg_slice item;
+
+    while (p->n_cohorts < SG_COHORTS_MAX && next_item(&cohorts, ',', &item))
+        copy_text(p->cohorts[p->n_cohorts++], sizeof p->cohorts[0], item);
+    while (p->n_disabled < SG_DISABLED_MAX && next_item(&disabled, '\x1f', &item))
+        copy_text(p->disabled[p->n_disabled++], sizeof p->disabled[0], item);
 }
 
 /* Returns whether this confirms the policies (rule 13): not what a replica says, and not what is
@@ -78,8 +93,10 @@ take_policies(struct sg_engine *e, const struct sg_pg_batch *b, bool *changed)
         p.version = sg_pg_int(b, POLICY, i, 1, 0);
         if (sg_phase_parse(sg_pg_value(b, POLICY, i, 2), &p.phase, NULL) != 0)
             continue; /* the table's CHECK forbids it */
+        r->foreign_root = sg_pg_value(b, POLICY, i, 9).len > 0 &&
+                          !sg_slice_eq(sg_pg_value(b, POLICY, i, 9), sg_str(r->root_check));
         p.percent_e2 = (int)sg_pg_int(b, POLICY, i, 3, 0);
-        take_cohorts(&p, sg_pg_value(b, POLICY, i, 4));
+        take_lists(&p, sg_pg_value(b, POLICY, i, 4), sg_pg_value(b, POLICY, i, 8));
         p.realm_epoch = (int)sg_pg_int(b, POLICY, i, 5, 0);
         p.phase_entered_ms = sg_pg_int(b, POLICY, i, 6, 0);
         if (p.version < r->policy.version)
@@ -110,38 +127,6 @@ take_continuity(struct sg_engine *e, const struct sg_pg_batch *b)
                   sg_pg_value(b, CONTINUITY, i, 3));
         r->continuity.evicted = sg_pg_int(b, CONTINUITY, i, 4, 0);
         r->continuity.flushes = sg_pg_int(b, CONTINUITY, i, 5, 0);
-    }
-}
-
-static void
-take_key(struct sg_engine *e, const struct sg_pg_batch *b, int row)
-{
-    char name[64], kid[SEGUE_KID_BYTES + 1], state_name[16];
-    enum sg_key_state state;
-    struct segue_key *key;
-    struct sg_realm *r;
-    struct sg_err err;
-
-    copy_text(name, sizeof name, sg_pg_value(b, KEYS, row, 0));
-    copy_text(kid, sizeof kid, sg_pg_value(b, KEYS, row, 1));
-    copy_text(state_name, sizeof state_name, sg_pg_value(b, KEYS, row, 2));
-    if ((r = engine_find_realm(e, name)) == NULL || sg_key_state_parse(state_name, &state, &err))
-        return;
-    if (segue_keyset_find(r->keys, kid) == NULL) {
-        if (sg_signing_key_open(e->options.ring, name, kid, sg_pg_value(b, KEYS, row, 3), &key,
-                                &err) != 0) {
-            engine_event(e, true, "a signing key cannot be opened", &err);
-            return;
-        }
-        if (segue_keyset_add(r->keys, key) != SEGUE_OK)
-            engine_event(e, true, "more signing keys than can be held", NULL);
-        segue_key_free(key);
-    }
-    if (sg_key_state_signs(state)) {
-        segue_key_free(r->signing);
-        r->signing = segue_keyset_find(r->keys, kid) != NULL
-                         ? segue_key_ref(segue_keyset_find(r->keys, kid))
-                         : NULL;
     }
 }
 
@@ -181,31 +166,36 @@ instance_written(struct sg_pg_batch *b)
         tell_instance(e);
 }
 
-/* Tells the control schema which policy this loop is under, after it is: an instance is under a
- * policy when all of its loops are. */
+static void
+instance_name(const struct sg_engine *e, char out[80])
+{
+    snprintf(out, 80, e->options.loop_index == 0 ? "%s" : "%s/%d", e->options.instance,
+             e->options.loop_index);
+}
+
+/* Tells the control schema which policy this loop is under and which keys it holds, after it is and
+ * does: an instance is under a policy when all of its loops are. */
 static void
 tell_instance(struct sg_engine *e)
 {
-    struct sg_buf realms = SG_BUF_INIT(8192), versions = SG_BUF_INIT(8192);
+    struct sg_buf realms = SG_BUF_INIT(SG_REALMS_MAX * 8192);
     char name[80];
     int i;
 
     e->instance_again = e->instance_busy; /* it is told of the policy before */
     if (e->instance_busy)
         return;
-    snprintf(name, sizeof name, e->options.loop_index == 0 ? "%s" : "%s/%d", e->options.instance,
-             e->options.loop_index);
+    instance_name(e, name);
     for (i = 0; i < e->n_realms; i++) {
-        sg_buf_printf(&realms, "%c%s", i == 0 ? '{' : ',', e->realms[i]->config->name);
-        sg_buf_printf(&versions, "%c%lld", i == 0 ? '{' : ',',
-                      (long long)e->realms[i]->policy.version);
+        sg_buf_printf(&realms, "%c{\"realm\":\"%s\",\"version\":%lld,", i == 0 ? '[' : ',',
+                      e->realms[i]->config->name, (long long)e->realms[i]->policy.version);
+        held_keys_tell(e->realms[i], &realms);
+        sg_buf_puts(&realms, "}");
     }
-    sg_buf_puts(&realms, "}");
-    sg_buf_puts(&versions, "}");
+    sg_buf_puts(&realms, "]");
     memset(&e->instance_batch, 0, sizeof e->instance_batch);
     e->instance_batch.calls[0] = (struct sg_pg_call){
-        .stmt = &write_instance,
-        .params = {sg_str(name), sg_buf_slice(&realms), sg_buf_slice(&versions)}};
+        .stmt = &write_instance, .params = {sg_str(name), sg_buf_slice(&realms)}};
     e->instance_batch.n_calls = 1;
     e->instance_batch.deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);
     e->instance_batch.done = instance_written;
@@ -214,7 +204,30 @@ tell_instance(struct sg_engine *e)
     e->open_ops++;
     sg_pg_submit(e->control, &e->instance_batch);
     sg_buf_free(&realms);
-    sg_buf_free(&versions);
+}
+
+static void
+left(struct sg_pg_batch *b)
+{
+    struct sg_engine *e = sg_container_of(b, struct sg_engine, leave_batch);
+
+    sg_pg_batch_clear(b); /* a row that stays is taken for an instance that was cut off */
+    e->open_ops--;
+}
+
+void
+control_leave(struct sg_engine *e)
+{
+    char name[80];
+
+    instance_name(e, name);
+    e->leave_batch.calls[0] =
+        (struct sg_pg_call){.stmt = &leave_instance, .params = {sg_str(name)}};
+    e->leave_batch.n_calls = 1;
+    e->leave_batch.deadline_ns = engine_deadline(e, LEAVE_MS);
+    e->leave_batch.done = left;
+    e->open_ops++;
+    sg_pg_submit(e->control, &e->leave_batch);
 }
 
 static void
@@ -242,29 +255,10 @@ check_schemas(struct sg_engine *e)
     sg_store_check_versions(e->store, engine_deadline(e, OP_TIMEOUT_MS), schemas_checked, e);
 }
 
-/* A key that is no longer listed is retired: every token it signed has expired. */
-static void
-drop_retired(struct sg_realm *r, const struct sg_pg_batch *b)
-{
-    int i, row, n = sg_pg_rows(b, KEYS);
-
-    for (i = segue_keyset_count(r->keys) - 1; i >= 0; i--) {
-        const char *kid = segue_key_kid(segue_keyset_at(r->keys, i));
-
-        for (row = 0; row < n; row++)
-            if (sg_slice_eq(sg_pg_value(b, KEYS, row, 0), sg_str(r->config->name)) &&
-                sg_slice_eq(sg_pg_value(b, KEYS, row, 1), sg_str(kid)))
-                break;
-        if (row == n)
-            segue_keyset_remove(r->keys, kid);
-    }
-}
-
 static void
 control_read(struct sg_pg_batch *b)
 {
     struct sg_engine *e = sg_container_of(b, struct sg_engine, control_batch);
-    int i;
 
     e->control_busy = false;
     e->open_ops--;
@@ -272,10 +266,7 @@ control_read(struct sg_pg_batch *b)
         bool changed = false, confirmed = take_policies(e, b, &changed);
 
         take_continuity(e, b);
-        for (i = 0; i < sg_pg_rows(b, KEYS); i++)
-            take_key(e, b, i);
-        for (i = 0; i < e->n_realms; i++)
-            drop_retired(e->realms[i], b);
+        changed |= held_keys_take(e, b, KEYS);
         if (b->n_calls > MAP)
             take_map(e, b);
         check_schemas(e);
@@ -303,7 +294,7 @@ control_poll(struct sg_engine *e)
     memset(b, 0, sizeof *b);
     b->calls[POLICY].stmt = &read_policy;
     b->calls[CONTINUITY].stmt = &read_continuity;
-    b->calls[KEYS].stmt = &read_keys;
+    b->calls[KEYS].stmt = &held_keys_read;
     b->calls[MAP].stmt = &read_map;
     b->n_calls = !e->map_read || e->map_wanted ? MAP + 1 : MAP;
     b->deadline_ns = engine_deadline(e, OP_TIMEOUT_MS);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/encode.h"
 #include "session/engine_internal.h"
+#include "session/held_keys.h"
+#include "session/identities.h"
+#include "session/reread.h"
+#include "session/rotation.h"
 
 #include <stdlib.h>
 
 #define TICK_MS 100
 #define PURGE_TICKS 600 /* a minute */
+#define ROTATE_TICKS 10 /* the schedule of the signing keys, by loop 0 */
 #define SWEEP_TICKS 20  /* one bounded step of one realm every 2 s, by loop 0 */
 #define MINUTE_MS INT64_C(60000)
 
@@ -13,6 +19,17 @@ engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_er
 {
     if (e->options.event != NULL)
         e->options.event(e->options.ctx, bad, what, err);
+}
+
+void
+realm_identity_trouble(struct sg_realm *r, const struct sg_err *err)
+{
+    uint64_t now = sg_mono_ns(r->engine->clock);
+
+    if (r->identity_told_ns != 0 && now - r->identity_told_ns < IDENTITY_TELL_MS * SG_NS_PER_MS)
+        return;
+    r->identity_told_ns = now;
+    engine_event(r->engine, true, "the identity source is of no use for a token", err);
 }
 
 struct sg_realm *
@@ -30,17 +47,12 @@ static int
 open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_err *err)
 {
     const struct sg_legacy_store_type *store = sg_legacy_store_find(config->legacy.store);
-    const struct sg_identity_source_type *source = sg_identity_source_find(config->identity.source);
     struct sg_legacy_store_options legacy = {.url = config->legacy.url,
                                              .realm = config->name,
                                              .key_prefix = config->legacy.key_prefix,
                                              .timeout_ms = OP_TIMEOUT_MS};
-    struct sg_identity_source_options identity = {.conninfo = config->identity.url,
-                                                  .lookup_sql = config->identity.lookup,
-                                                  .changes_sql = config->identity.changes,
-                                                  .timeout_ms = OP_TIMEOUT_MS,
-                                                  .connections = 1};
     struct sg_realm *r = calloc(1, sizeof *r);
+    struct sg_hash check;
 
     if (r == NULL)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
@@ -48,15 +60,13 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
     r->engine = e;
     r->config = config;
     r->digest_key = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_DIGEST);
+    check = sg_realm_key(e->options.ring, config->name, SG_PURPOSE_CHECK);
+    sg_hex(check.b, sizeof check.b, r->root_check);
     r->codec = sg_codec_find(config->legacy.codec);
-    if (r->codec == NULL || store == NULL || source == NULL)
+    if (r->codec == NULL || store == NULL)
         return sg_fail(err, SG_E_INVALID, config->name, "there is no %s '%s'",
-                       r->codec == NULL ? "codec"
-                       : store == NULL  ? "legacy store"
-                                        : "identity source",
-                       r->codec == NULL ? config->legacy.codec
-                       : store == NULL  ? config->legacy.store
-                                        : config->identity.source);
+                       r->codec == NULL ? "codec" : "legacy store",
+                       r->codec == NULL ? config->legacy.codec : config->legacy.store);
     r->codec_config = (struct sg_codec_config){
         .secrets = config->legacy.secrets,
         .key_prefix = config->legacy.key_prefix,
@@ -66,13 +76,13 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
         .cookie_secure = config->legacy.cookie_secure,
         .cookie_domain =
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
-    if (segue_keyset_new(&r->keys) != SEGUE_OK ||
+    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK ||
         segue_cache_new(VERIFIED_BYTES, &r->verified) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
-    if (sg_revoked_new(&r->revoked, err) != 0 ||
+    if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
         return -1;
-    return source->open(e->loop, e->clock, &identity, &r->identity, err);
+    return identities_open(e->loop, e->clock, config, e->store, &r->identity, err);
 }
 
 static void close_parts(struct sg_engine *e);
@@ -128,6 +138,7 @@ static void
 on_tick(uv_timer_t *timer)
 {
     struct sg_engine *e = timer->data;
+    int i;
 
     if (e->closing) {
         if (e->open_ops == 0) /* each has a deadline, so this comes */
@@ -141,8 +152,12 @@ on_tick(uv_timer_t *timer)
         feed_poll_all(e);
     if (e->ticks % SWEEP_TICKS == 0 && e->options.loop_index == 0 && !e->sweeping && e->schema_ok)
         sweep(e->realms[e->ticks / SWEEP_TICKS % (uint64_t)e->n_realms]);
+    if (e->ticks % ROTATE_TICKS == 0 && e->options.loop_index == 0)
+        rotation_tick(e);
     if (e->ticks % PURGE_TICKS == 0)
         purge(e);
+    for (i = 0; i < e->n_realms; i++)
+        reread_pump(e->realms[i]->reread);
 }
 
 static void
@@ -156,7 +171,9 @@ free_engine(struct sg_engine *e)
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
         segue_cache_free(r->verified);
+        segue_keyset_free(r->old_keys);
         sg_revoked_free(r->revoked);
+        reread_free(r->reread);
         caches_free(r);
         free(r);
     }
@@ -229,7 +246,9 @@ sg_engine_close(struct sg_engine *e, void (*closed)(void *ctx), void *ctx)
     e->closing = true;
     e->closed = closed;
     e->closed_ctx = ctx;
-    if (!uv_is_active((uv_handle_t *)&e->tick))
+    if (uv_is_active((uv_handle_t *)&e->tick))
+        control_leave(e);
+    else
         close_parts(e); /* opening failed half-way */
 }
 
@@ -271,7 +290,7 @@ fail:
 bool
 realm_is_known(const struct sg_realm *r)
 {
-    return r->policy.version > 0 && r->engine->map_read;
+    return r->policy.version > 0 && r->engine->map_read && !r->foreign_root;
 }
 
 bool
@@ -282,15 +301,13 @@ sg_engine_ready(const struct sg_engine *e, const char **why)
     for (i = 0; i < e->n_realms; i++) {
         const struct sg_realm *r = e->realms[i];
 
-        if (!realm_is_known(r)) {
+        if (!realm_is_known(r) && !r->foreign_root) {
             *why = "no policy or bucket map read yet: is the control database up, and was `segue "
                    "init` run?";
             return false;
         }
-        if (r->signing == NULL) {
-            *why = "no active signing key: run `segue init`";
+        if ((*why = held_keys_missing(r)) != NULL)
             return false;
-        }
     }
     if (!e->schema_ok) {
         *why =

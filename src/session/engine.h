@@ -67,6 +67,9 @@ struct sg_counters {
     uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
     uint64_t feed_rows, feed_errors, control_errors;
     uint64_t not_owner;
+    uint64_t subjects_patched, subjects_reread;
+    uint64_t identity_errors;                 /* lookups: the source was down or made no sense */
+    uint64_t claims_missing, claims_left_out; /* custom claims: required; optional and unfit */
 };
 const struct sg_counters *sg_realm_counters(const struct sg_realm *realm);
 

@@ -25,6 +25,7 @@
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
 #define VERIFIED_BYTES ((size_t)4 << 20) /* per realm and loop: about 4,000 tokens */
 #define IDENTITY_FRESH_MS 1000
+#define IDENTITY_TELL_MS 10000 /* between two lines about trouble with a realm's source */
 
 /* What was learnt of a legacy credential lately, so that its next requests cost one read of the
  * legacy store. */
@@ -54,6 +55,13 @@ struct continuity {
     int64_t evicted, flushes;
 };
 
+/* A private half that the keyring does not open, under the sealing key that was tried. */
+#define SG_UNOPENED_MAX 16
+struct unopened_key {
+    char kid[SEGUE_KID_BYTES + 1], sealed_with[SG_SEAL_ID_MAX + 1], why[900];
+};
+struct reread; /* reread.h */
+
 struct sg_realm {
     struct sg_engine *engine;
     const struct sg_realm_config *config;
@@ -66,7 +74,13 @@ struct sg_realm {
     struct continuity continuity;
     struct segue_keyset *keys;
     struct segue_cache *verified;
-    struct segue_key *signing; /* the active key; NULL = none read yet */
+    struct segue_keyset *old_keys; /* retired: they tell whose an expired token was, no more */
+    struct segue_key *signing;     /* the active key; NULL = none read yet, or not to be opened */
+    char active_kid[SEGUE_KID_BYTES + 1];
+    struct unopened_key unopened[SG_UNOPENED_MAX];
+    int n_unopened;
+    bool foreign_root; /* the keyring is another realm's, or another installation's */
+    char root_check[2 * SG_HASH_BYTES + 1];
     struct sg_revoked *revoked;
     bool revoked_full; /* the set met its bound: every token is asked about */
     int64_t beat;
@@ -75,6 +89,8 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct reread *reread;
+    uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
     struct sg_counters counters;
 };
@@ -95,7 +111,7 @@ struct sg_engine {
     struct sg_store *store;
     struct sg_pg *control;
     struct sg_pg_listener *control_listener;
-    struct sg_pg_batch control_batch, instance_batch;
+    struct sg_pg_batch control_batch, instance_batch, leave_batch;
     bool control_busy, control_again, instance_busy, map_read, map_wanted;
     uint64_t control_good_ns; /* the reading that began then was answered */
     uint64_t control_sent_ns;
@@ -103,7 +119,7 @@ struct sg_engine {
     uint64_t instance_sent_ns, instance_told_ns;
     uv_timer_t tick; /* polls control, feeds and purges */
     uint64_t ticks;
-    bool sweeping, schema_ok, schema_busy;
+    bool sweeping, rotating, schema_ok, schema_busy;
     char schema_why[520]; /* what the last check of the shards' schemas found wrong */
     struct feed feeds[SG_SHARDS_MAX];
     struct sg_realm *realms[SG_REALMS_MAX];
@@ -122,6 +138,8 @@ engine_deadline(const struct sg_engine *e, int64_t ms)
 }
 
 void engine_event(struct sg_engine *e, bool bad, const char *what, const struct sg_err *err);
+/* Tells of trouble with the realm's identity source, seldom enough for a log. */
+void realm_identity_trouble(struct sg_realm *r, const struct sg_err *err);
 struct sg_realm *engine_find_realm(struct sg_engine *e, const char *name);
 /* Policy, keys and bucket map were read once. Before that a good token looks like one of an unknown
  * key and a session is looked for on the wrong shard: nothing may be judged. */
@@ -130,6 +148,8 @@ bool realm_is_known(const struct sg_realm *r);
 /* control.c */
 int control_start(struct sg_engine *e, struct sg_err *err);
 void control_poll(struct sg_engine *e);
+/* This loop stops: it is no longer waited for. Once, before closing. */
+void control_leave(struct sg_engine *e);
 /* The map must be read again (a shard said it does not own a bucket). */
 void control_reread_map(struct sg_engine *e);
 

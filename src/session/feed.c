@@ -28,7 +28,8 @@ on_row(void *ctx, const struct sg_feed_row *row)
     else {
         identity_forget(r, row->subject);
         rc = sg_revoked_add_subject(r->revoked, row->subject, row->banned, row->epoch,
-                                    row->source_version, row->roles, row->permissions, until, &err);
+                                    row->source_version, row->roles, row->permissions,
+                                    row->attributes, until, &err);
     }
     if (rc != 0 && !r->revoked_full) {
         r->revoked_full = true;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "session/grant.h"
-
 #include "base/fault.h"
 #include "keys/refresh.h"
-#include "store/sealed.h"
+#include "session/custom_claims.h"
+#include "session/grant_internal.h"
 
 #include <stdlib.h>
 
@@ -22,8 +21,8 @@ grant_new(struct sg_realm *realm)
     return g;
 }
 
-static void
-finish(struct grant *g, enum grant_outcome outcome, const char *why)
+void
+grant_finish(struct grant *g, enum grant_outcome outcome, const char *why)
 {
     g->outcome = outcome;
     g->why = why;
@@ -38,100 +37,27 @@ finish(struct grant *g, enum grant_outcome outcome, const char *why)
     free(g);
 }
 
-static void
-unavailable(struct grant *g, const struct sg_err *err)
+void
+grant_unavailable(struct grant *g, const struct sg_err *err)
 {
     g->err = *err;
     if (err->code == SG_E_NOT_OWNER) {
         g->realm->counters.not_owner++;
         control_reread_map(g->realm->engine);
     }
-    finish(g, GRANT_UNAVAILABLE, sg_code_name(err->code));
+    grant_finish(g, GRANT_UNAVAILABLE, sg_code_name(err->code));
 }
 
-static uint64_t
-deadline(const struct grant *g)
+uint64_t
+grant_deadline(const struct grant *g)
 {
     return engine_deadline(g->realm->engine, OP_TIMEOUT_MS);
 }
 
-static const struct sg_phase_rules *
-rules(const struct grant *g)
+const struct sg_phase_rules *
+grant_rules(const struct grant *g)
 {
     return sg_phase_rules(g->realm->policy.phase);
-}
-
-/* Says whose the key is in the legacy store; gives the generation. */
-static void
-put_ref(struct grant *g, const char *subject, sg_store_done done)
-{
-    const char *realm = g->realm->config->name;
-
-    g->ref = (struct sg_ref_row){
-        .realm = realm,
-        .bucket = (int)sg_bucket(sg_str(realm), sg_slice((const char *)g->digest, SG_DIGEST_BYTES)),
-        .subject = subject,
-        .reuses_ids = g->realm->codec->reuses_ids};
-    memcpy(g->ref.digest, g->digest, sizeof g->ref.digest);
-    sg_store_put_refs(g->realm->engine->store, &g->ref, 1, deadline(g), done, g);
-}
-
-/* ---- ending what the source says has ended ---- */
-
-static void
-ended(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-
-    if (rc != 0)
-        unavailable(g,
-                    err); /* nothing is handed out; whoever comes next finds the same and ends it */
-    else
-        finish(g, GRANT_NOBODY, "ended");
-}
-
-static void
-end_it(struct grant *g, const char *reason, bool tombstone_ref)
-{
-    g->realm->counters.ended++;
-    g->end = (struct sg_end_row){.realm = g->realm->config->name,
-                                 .has_digest = g->has_digest,
-                                 .has_sid = true,
-                                 .sid_bucket = g->bucket,
-                                 .subject = g->subject,
-                                 .reason = reason,
-                                 .tombstone_ref = tombstone_ref};
-    memcpy(g->end.digest, g->digest, sizeof g->end.digest);
-    memcpy(g->end.sid, g->sid, sizeof g->end.sid);
-    g->end.digest_bucket = (int)sg_bucket(sg_str(g->realm->config->name),
-                                          sg_slice((char *)g->digest, SG_DIGEST_BYTES));
-    sg_store_end_sessions(g->realm->engine->store, &g->end, 1, deadline(g), ended, g);
-}
-
-static void
-end_absent(struct grant *g)
-{
-    end_it(g, "absent", !g->realm->codec->reuses_ids);
-}
-
-static void
-displaced(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-
-    if (rc != 0)
-        unavailable(g, err);
-    else
-        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false);
-}
-
-/* The record is somebody else's now, or nobody's. Its key stays good: a tombstone would lock out
- * whoever logs in on it next. The reference is moved first, so that a next login of the same
- * subject is a new generation. */
-static void
-end_displaced(struct grant *g)
-{
-    put_ref(g, g->truth.record.subject, displaced);
 }
 
 /* ---- step 7: mint ---- */
@@ -146,8 +72,8 @@ binding_of(const struct grant *g)
     return g->has_digest ? sg_legacy_binding(&g->realm->digest_key, &digest) : none;
 }
 
-static void
-step_mint(struct grant *g)
+void
+grant_step_mint(struct grant *g)
 {
     struct sg_binding binding = binding_of(g);
     struct mint_request q = {.subject = g->subject,
@@ -159,58 +85,22 @@ step_mint(struct grant *g)
                              .epoch = g->row.epoch,
                              .source_version = g->identity.version,
                              .roles = &g->identity.roles,
-                             .permissions = &g->identity.permissions};
+                             .permissions = &g->identity.permissions,
+                             .attributes = g->identity.attributes};
 
     q.lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, g->row.absolute_in_ms);
     if (mint(g->realm, &q, &g->minted, &g->err) != 0) {
         if (g->err.code == SG_E_LIMIT)
-            finish(g, GRANT_NO_TOKEN, "the token would be too large");
+            grant_finish(g, GRANT_NO_TOKEN, "the token would be too large");
         else
-            finish(g, GRANT_UNAVAILABLE, "mint");
+            grant_finish(g, GRANT_UNAVAILABLE, "mint");
         return;
     }
     if (g->renewing || g->row.has_jwt)
         g->realm->counters.minted_renewed++;
     else
         g->realm->counters.minted_first++;
-    finish(g, GRANT_TOKEN, "minted");
-}
-
-/* ---- step 6: read the legacy record again; a logout that came meanwhile wins ---- */
-
-static void
-reread(struct truth *t)
-{
-    struct grant *g = sg_container_of(t, struct grant, truth);
-
-    switch (t->presence) {
-    case TRUTH_SUBJECT:
-        if (strcmp(t->record.subject, g->subject) == 0) {
-            sg_fault("exchange.before_answer");
-            step_mint(g);
-        } else
-            finish(g, GRANT_NOBODY, "changed during the exchange");
-        break;
-    case TRUTH_GONE:
-        end_absent(g);
-        break;
-    case TRUTH_ANONYMOUS:
-    case TRUTH_UNDECODABLE:
-    case TRUTH_UNPROVEN:
-        finish(g, GRANT_NOBODY, "changed during the exchange");
-        break;
-    case TRUTH_DOWN:
-        unavailable(g, &t->err);
-        break;
-    }
-}
-
-static void
-step_reread(struct grant *g)
-{
-    sg_fault("exchange.before_reread");
-    truth_clear(&g->truth);
-    truth_read(&g->truth, g->realm, g->key, g->legacy_wait_ms, reread);
+    grant_finish(g, GRANT_TOKEN, "minted");
 }
 
 static void
@@ -219,13 +109,13 @@ refresh_put(void *ctx, int rc, const struct sg_err *err)
     struct grant *g = ctx;
 
     if (rc != 0 && err->code == SG_E_DENIED)
-        finish(g, GRANT_NOBODY, "ended");
+        grant_finish(g, GRANT_NOBODY, "ended");
     else if (rc != 0)
-        unavailable(g, err);
+        grant_unavailable(g, err);
     else if (g->from_legacy)
-        step_reread(g);
+        exchange_step_reread(g);
     else
-        step_mint(g);
+        grant_step_mint(g);
 }
 
 static void
@@ -234,14 +124,14 @@ rotated(void *ctx, int rc, const struct sg_err *err)
     struct grant *g = ctx;
 
     if (rc != 0) {
-        unavailable(g, err);
+        grant_unavailable(g, err);
         return;
     }
     sg_fault("refresh.after_rotate");
     if (g->rotate->outcome == SG_ROTATED || g->rotate->outcome == SG_ROTATED_GRACE)
-        step_mint(g);
+        grant_step_mint(g);
     else
-        finish(g, GRANT_NOBODY, "the refresh token is no longer good");
+        grant_finish(g, GRANT_NOBODY, "the refresh token is no longer good");
 }
 
 /* ---- step 5: the first refresh token of a chain, for a client that asked for tokens ---- */
@@ -258,7 +148,7 @@ step_refresh(struct grant *g)
     struct sg_hash digest;
 
     if (g->rotate != NULL) {
-        sg_store_rotate(g->realm->engine->store, g->rotate, deadline(g), rotated, g);
+        sg_store_rotate(g->realm->engine->store, g->rotate, grant_deadline(g), rotated, g);
         return;
     }
     if (g->want != WANT_TOKENS) {
@@ -274,7 +164,7 @@ step_refresh(struct grant *g)
     if (row.expires_in_ms > g->row.absolute_in_ms)
         row.expires_in_ms = g->row.absolute_in_ms;
     explicit_bzero(&token, sizeof token);
-    sg_store_put_refresh(g->realm->engine->store, &row, deadline(g), refresh_put, g);
+    sg_store_put_refresh(g->realm->engine->store, &row, grant_deadline(g), refresh_put, g);
 }
 
 /* ---- step 4: the session's row ---- */
@@ -306,12 +196,12 @@ put_session(struct grant *g, bool for_mint)
                                           : -1,
         .exp_absolute_in_ms = g->realm->config->session_absolute_ms,
         .jwt_until_in_ms = for_mint ? lifetime : -1,
-        .mark_dirty = for_mint && rules(g)->mirror && g->has_digest,
+        .mark_dirty = for_mint && grant_rules(g)->mirror && g->has_digest,
         .seen_in_source = g->ttl_ms >= 0,
     };
     memcpy(row->sid, g->sid, sizeof row->sid);
     memcpy(row->store_digest, g->digest, sizeof row->store_digest);
-    sg_store_put_sessions(g->realm->engine->store, row, 1, deadline(g), session_put, g);
+    sg_store_put_sessions(g->realm->engine->store, row, 1, grant_deadline(g), session_put, g);
 }
 
 /* What the policy says now that the session's history is known. */
@@ -320,7 +210,8 @@ may_mint(const struct grant *g)
 {
     const struct sg_realm *r = g->realm;
 
-    if (g->want == WANT_CHECK || !g->identity_known)
+    if (g->want == WANT_CHECK || !g->identity_known || !g->claims_fit ||
+        sg_policy_client_is_disabled(&r->policy, sg_str(g->client_id)))
         return false;
     if (g->renewing || g->row.has_jwt)
         return true;
@@ -345,6 +236,7 @@ shadow(struct grant *g)
                              .source_version = g->identity.version,
                              .roles = &g->identity.roles,
                              .permissions = &g->identity.permissions,
+                             .attributes = g->identity.attributes,
                              .lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, INT64_MAX)};
     struct segue_verify_buf buf;
     struct segue_claims claims;
@@ -357,6 +249,25 @@ shadow(struct grant *g)
         g->realm->counters.shadow_mismatch++;
 }
 
+/* Good, and handed no token. */
+static void
+without_token(struct grant *g)
+{
+    if (g->want != WANT_CHECK)
+        g->realm->counters.refused_policy++;
+    if (grant_rules(g)->shadow_mint && g->from_legacy && g->identity_known && g->want != WANT_CHECK)
+        shadow(g);
+    if (g->want == WANT_CHECK || (g->identity_known && g->claims_fit))
+        grant_finish(g, GRANT_NO_TOKEN, "not handed over in this phase");
+    else
+        /* A legacy session stays what it was; who has nothing else must ask again. */
+        grant_finish(g, g->from_legacy ? GRANT_NO_TOKEN : GRANT_UNAVAILABLE,
+                     g->identity_known ? "a required claim is missing"
+                                       : "the identity source has nothing to go by");
+}
+
+static bool look_up_again(struct grant *g);
+
 static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
@@ -364,129 +275,43 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     bool source_decides;
 
     if (rc != 0) {
-        unavailable(g, err);
+        grant_unavailable(g, err);
         return;
     }
     sg_fault("exchange.after_session");
     /* The source has just said that it lives: Segue's own absolute limit ends no session of it. */
-    source_decides = g->from_legacy && rules(g)->legacy_is_truth;
+    source_decides = g->from_legacy && grant_rules(g)->legacy_is_truth;
     if (!g->row.live || (g->row.expires_in_ms <= 0 && !source_decides)) {
         g->realm->counters.refused_ended++;
-        finish(g, GRANT_NOBODY, g->row.live ? "expired" : "ended");
+        grant_finish(g, GRANT_NOBODY, g->row.live ? "expired" : "ended");
         return;
     }
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
-        finish(g, GRANT_NOBODY, "banned");
+        grant_finish(g, GRANT_NOBODY, "banned");
         return;
     }
     if (g->row.expires_in_ms <= 0) {
-        finish(g, GRANT_NO_TOKEN, "past Segue's own limit");
+        grant_finish(g, GRANT_NO_TOKEN, "past Segue's own limit");
         return;
     }
     handle_put(g->realm, g->sid, g->key);
-    if (!g->put_for_mint && may_mint(g)) {
-        put_session(g, true); /* its history had to be known first */
+    if (g->identity_known && g->identity.version < g->row.source_version && look_up_again(g))
         return;
-    }
-    if (g->put_for_mint) {
+    if (g->identity_known && g->just_read)
+        identity_put(g->realm, &g->identity); /* not before the row agreed that it is not old */
+    if (g->put_for_mint && g->identity_known && g->claims_fit)
         step_refresh(g);
-        return;
-    }
-    if (g->want != WANT_CHECK)
-        g->realm->counters.refused_policy++;
-    if (rules(g)->shadow_mint && g->from_legacy && g->identity_known && g->want != WANT_CHECK)
-        shadow(g);
-    finish(g, GRANT_NO_TOKEN, "not handed over in this phase");
-}
-
-/* ---- step 3: token_ref, which gives the generation and with it the sid ---- */
-
-static void
-previous_ended(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-
-    if (rc != 0)
-        unavailable(g, err);
+    else if (!g->put_for_mint && may_mint(g))
+        put_session(g, true); /* its history had to be known first */
     else
-        put_session(g, g->want != WANT_CHECK && may_mint(g));
+        without_token(g);
 }
 
-/* The record now names another subject than before: that subject's session is over (rule 2). */
-static void
-end_previous(struct grant *g)
+void
+grant_step_session(struct grant *g)
 {
-    struct sg_realm *r = g->realm;
-    struct sg_hash digest;
-    struct sg_sid sid;
-
-    memcpy(digest.b, g->digest, sizeof digest.b);
-    sid = sg_session_id(&r->digest_key, &digest, sg_str(g->ref.previous_subject),
-                        (uint64_t)g->ref.previous_generation);
-    g->end = (struct sg_end_row){
-        .realm = r->config->name,
-        .has_sid = true,
-        .sid_bucket =
-            (int)(g->ref.previous_subject[0] != '\0'
-                      ? sg_bucket(sg_str(r->config->name), sg_str(g->ref.previous_subject))
-                      : sg_bucket(sg_str(r->config->name),
-                                  sg_slice((char *)g->digest, SG_DIGEST_BYTES))),
-        .subject = g->ref.previous_subject,
-        .reason = "subject-changed"};
-    memcpy(g->end.sid, sid.b, sizeof g->end.sid);
-    sg_store_end_sessions(r->engine->store, &g->end, 1, deadline(g), previous_ended, g);
-}
-
-static int
-seal_legacy(struct grant *g)
-{
-    const struct sg_keyring *ring = g->realm->engine->options.ring;
-    const char *realm = g->realm->config->name;
-
-    return sg_seal_handle(ring, realm, g->sid, sg_str(g->key), &g->handle, &g->err) != 0 ||
-                   sg_seal_record(ring, realm, g->sid, sg_buf_slice(&g->truth.value), &g->record,
-                                  &g->err) != 0
-               ? -1
-               : 0;
-}
-
-static void
-ref_put(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-    struct sg_hash digest;
-    struct sg_sid sid;
-
-    if (rc != 0) {
-        unavailable(g, err);
-        return;
-    }
-    sg_fault("exchange.after_ref");
-    if (g->ref.ended) {
-        g->realm->counters.refused_ended++;
-        finish(g, GRANT_NOBODY, "ended");
-        return;
-    }
-    g->generation = g->ref.generation;
-    memcpy(digest.b, g->digest, sizeof digest.b);
-    sid =
-        sg_session_id(&g->realm->digest_key, &digest, sg_str(g->subject), (uint64_t)g->generation);
-    memcpy(g->sid, sid.b, sizeof g->sid);
-    if (seal_legacy(g) != 0) {
-        finish(g, GRANT_UNAVAILABLE, "seal");
-        return;
-    }
-    if (g->ref.previous_generation >= 0)
-        end_previous(g);
-    else
-        previous_ended(g, 0, NULL);
-}
-
-static void
-step_ref(struct grant *g)
-{
-    put_ref(g, g->subject, ref_put);
+    put_session(g, g->want != WANT_CHECK && may_mint(g));
 }
 
 /* ---- step 2: who is the subject now? ---- */
@@ -495,247 +320,150 @@ static void
 step_row(struct grant *g)
 {
     if (g->light)
-        finish(g, GRANT_NO_TOKEN, "seen a moment ago");
+        grant_finish(g, GRANT_NO_TOKEN, "seen a moment ago");
     else if (g->from_legacy)
-        step_ref(g);
+        exchange_step_ref(g);
     else
-        put_session(g, g->want != WANT_CHECK && may_mint(g));
+        grant_step_session(g);
+}
+
+static void
+accept_identity(struct grant *g, const struct sg_identity *identity)
+{
+    struct custom_claims claims;
+    struct sg_err err;
+    int left_out = 0;
+
+    sg_identity_copy(&g->identity, identity);
+    g->identity_known = true;
+    g->claims_fit =
+        custom_claims_read(g->realm->config, identity->attributes, &claims, &left_out, &err) == 0;
+    g->realm->counters.claims_left_out += (uint64_t)left_out;
+    if (!g->claims_fit) {
+        g->realm->counters.claims_missing++;
+        realm_identity_trouble(g->realm, &err);
+    }
+}
+
+/* The version of this subject that is known here; -1 = none is. */
+static int64_t
+known_version(const struct grant *g)
+{
+    const struct sg_revoked_subject *told =
+        sg_revoked_subject(g->realm->revoked, sg_str(g->subject));
+    int64_t version = g->read.found ? g->read.source_version : -1;
+
+    if (told != NULL && told->source_version > version)
+        version = told->source_version;
+    return g->asked_again && g->row.source_version > version ? g->row.source_version : version;
 }
 
 /* The source is down and the operator chose to go on with what it said last. */
 static bool
 use_last_known(struct grant *g)
 {
-    if (g->realm->config->identity.when_down != SG_DOWN_LAST_KNOWN || g->from_legacy ||
-        g->read.source_version < 0)
+    struct sg_identity last = {.active = true, .version = g->read.source_version};
+
+    if (g->realm->config->identity.when_down != SG_DOWN_LAST_KNOWN || !g->read.found ||
+        g->read.source_version < 0 || g->read.source_version < known_version(g))
         return false;
-    sg_names_clear(&g->identity.roles);
-    sg_names_clear(&g->identity.permissions);
-    if (sg_names_from_array(&g->identity.roles, sg_buf_slice(&g->read.roles), &g->err) != 0 ||
-        sg_names_from_array(&g->identity.permissions, sg_buf_slice(&g->read.permissions),
-                            &g->err) != 0)
+    if (sg_names_from_array(&last.roles, sg_buf_slice(&g->read.roles), &g->err) != 0 ||
+        sg_names_from_array(&last.permissions, sg_buf_slice(&g->read.permissions), &g->err) != 0 ||
+        sg_identity_set_attributes(&last, sg_buf_slice(&g->read.attributes), &g->err) != 0)
         return false;
-    snprintf(g->identity.subject, sizeof g->identity.subject, "%s", g->subject);
-    g->identity.active = !g->read.banned;
-    g->identity.version = g->read.source_version;
+    snprintf(last.subject, sizeof last.subject, "%s", g->subject);
+    accept_identity(g, &last);
     return true;
+}
+
+/* The source is down, or said what cannot be. No token without roles that were just checked; a
+ * legacy session stays what it was. */
+static void
+not_told(struct grant *g, const struct sg_err *err)
+{
+    g->realm->counters.identity_errors++;
+    realm_identity_trouble(g->realm, err);
+    g->identity_known = g->just_read = false;
+    if (!use_last_known(g) && !g->from_legacy && g->want != WANT_CHECK)
+        grant_unavailable(g, err);
+    else
+        step_row(g);
 }
 
 static void
 looked_up(struct sg_identity_request *request)
 {
     struct grant *g = sg_container_of(request, struct grant, lookup);
+    struct sg_err err;
 
     if (request->rc != 0) {
-        /* No token without roles that were just checked; a legacy session stays what it was. */
-        g->identity_known = use_last_known(g);
-        if (!g->identity_known && !g->from_legacy && g->want != WANT_CHECK) {
-            unavailable(g, &request->err);
-            return;
-        }
-        step_row(g);
+        not_told(g, &request->err);
+        return;
+    }
+    if (request->found && request->identity.version < known_version(g)) {
+        /* A replica behind, or restored from a backup: what it says of roles was so once. */
+        sg_fail(&err, SG_E_CONFLICT, g->realm->config->name,
+                "the identity source answered version %lld of a subject whose version %lld is "
+                "known",
+                (long long)request->identity.version, (long long)known_version(g));
+        not_told(g, &err);
         return;
     }
     if (!request->found || !request->identity.active) {
         identity_forget(g->realm, g->subject);
         g->realm->counters.refused_banned++;
-        finish(g, GRANT_NOBODY, request->found ? "banned" : "unknown to the identity source");
+        grant_finish(g, GRANT_NOBODY, request->found ? "banned" : "unknown to the identity source");
         return;
     }
-    sg_identity_copy(&g->identity, &request->identity);
-    g->identity_known = true;
-    identity_put(g->realm, &g->identity);
+    accept_identity(g, &request->identity);
+    g->just_read = true;
     step_row(g);
 }
 
 static void
-step_identity(struct grant *g)
+look_up(struct grant *g)
 {
-    const struct sg_identity *cached = identity_find(g->realm, g->subject);
-
-    if (g->want == WANT_JUDGE) {
-        finish(g, GRANT_NO_TOKEN, "live");
-        return;
-    }
-    /* A token's roles are read when it is minted; answering a request may use what was read a
-     * second ago. */
-    if (cached != NULL && (g->light || g->want == WANT_CHECK)) {
-        sg_identity_copy(&g->identity, cached);
-        g->identity_known = true;
-        step_row(g);
-        return;
-    }
     memset(&g->lookup, 0, sizeof g->lookup);
     snprintf(g->lookup.subject, sizeof g->lookup.subject, "%s", g->subject);
-    g->lookup.deadline_ns = deadline(g);
+    g->lookup.deadline_ns =
+        engine_deadline(g->realm->engine, g->realm->config->identity.timeout_ms);
     g->lookup.done = looked_up;
     g->realm->identity->type->lookup(g->realm->identity, &g->lookup);
 }
 
-/* ---- step 1 of the exchange: the legacy record ---- */
-
-static void
-legacy_read(struct truth *t)
+/* The row has heard of a newer version than the identity read: changed meanwhile, or the source is
+ * behind. Asked once more, it says which; false the second time, and the identity is not known. */
+static bool
+look_up_again(struct grant *g)
 {
-    struct grant *g = sg_container_of(t, struct grant, truth);
-
-    switch (t->presence) {
-    case TRUTH_SUBJECT:
-        g->light = g->light && strcmp(g->subject, t->record.subject) == 0;
-        snprintf(g->subject, sizeof g->subject, "%s", t->record.subject);
-        g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(g->subject));
-        g->idle_ms = t->record.idle_ms;
-        g->ttl_ms = t->ttl_ms;
-        sg_fault("exchange.after_read");
-        step_identity(g);
-        break;
-    case TRUTH_ANONYMOUS:
-    case TRUTH_UNDECODABLE:
-        finish(g, GRANT_ANONYMOUS, "anonymous");
-        break;
-    case TRUTH_GONE:
-    case TRUTH_UNPROVEN:
-        finish(g, GRANT_NOBODY, "no such session");
-        break;
-    case TRUTH_DOWN:
-        unavailable(g, &t->err);
-        break;
+    identity_forget(g->realm, g->subject);
+    if (g->asked_again) {
+        g->identity_known = false;
+        return false;
     }
+    g->asked_again = true;
+    look_up(g);
+    return true;
 }
 
 void
-grant_from_legacy(struct grant *g, const char *key)
+grant_step_identity(struct grant *g)
 {
-    struct sg_hash digest = sg_store_key_digest(&g->realm->digest_key, sg_str(key));
+    const struct sg_identity *cached = identity_find(g->realm, g->subject);
 
-    g->from_legacy = true;
-    g->has_digest = true;
-    memcpy(g->digest, digest.b, sizeof g->digest);
-    snprintf(g->key, sizeof g->key, "%s", key);
-    g->realm->engine->open_ops++;
-    truth_read(&g->truth, g->realm, key, g->legacy_wait_ms, legacy_read);
-}
-
-/* ---- the renewal: steps 1 and 2 start from the session's own row ---- */
-
-static void
-held(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-
-    if (rc != 0)
-        unavailable(g, err);
-    else if (g->hold.held_for_ms > g->realm->config->legacy.absence_hold_ms) {
-        sg_fail(&g->err, SG_E_UNAVAILABLE, g->realm->config->name,
-                "the session is absent from the legacy store without proof, longer than "
-                "absence_hold: decide with `segue transfer resolve`");
-        finish(g, GRANT_UNAVAILABLE, "held");
-    } else {
-        g->realm->counters.held++;
-        step_identity(g);
-    }
-}
-
-static void
-renewal_truth(struct truth *t)
-{
-    struct grant *g = sg_container_of(t, struct grant, truth);
-
-    if (g->lapsed && t->presence != TRUTH_SUBJECT && t->presence != TRUTH_DOWN) {
-        finish(g, GRANT_NOBODY, "expired");
+    if (g->want == WANT_JUDGE) {
+        grant_finish(g, GRANT_NO_TOKEN, "live");
         return;
     }
-    switch (t->presence) {
-    case TRUTH_SUBJECT:
-        if (strcmp(t->record.subject, g->subject) != 0) {
-            end_displaced(g);
-            break;
-        }
-        g->ttl_ms = t->ttl_ms;
-        step_identity(g);
-        break;
-    case TRUTH_ANONYMOUS: /* logged out in place */
-        end_displaced(g);
-        break;
-    case TRUTH_GONE:
-        /* One that merely expired is re-created by the mirror (rule 7). */
-        if (g->read.exp_source_in_ms <= 0)
-            step_identity(g);
-        else
-            end_absent(g);
-        break;
-    case TRUTH_DOWN:
-        /* PostgreSQL's copy answers for a session that holds a JWT already (rule 8), bounded by the
-         * same hold: a logout there may not be seen here. */
-        if (g->lapsed) {
-            unavailable(g, &t->err);
-            break;
-        }
-        /* fall through */
-    case TRUTH_UNDECODABLE:
-    case TRUTH_UNPROVEN:
-        if (g->read.held) {
-            g->hold.held_for_ms = g->read.held_for_ms;
-            held(g, 0, NULL);
-            break;
-        }
-        g->hold = (struct sg_hold_row){.realm = g->realm->config->name, .bucket = g->bucket};
-        memcpy(g->hold.sid, g->sid, sizeof g->hold.sid);
-        sg_store_hold_sessions(g->realm->engine->store, &g->hold, 1, deadline(g), held, g);
-        break;
-    }
-}
-
-static void
-session_read(void *ctx, int rc, const struct sg_err *err)
-{
-    struct grant *g = ctx;
-    struct sg_session_read *s = &g->read;
-    struct sg_buf key = SG_BUF_INIT(SG_LEGACY_KEY_MAX);
-
-    if (rc != 0) {
-        unavailable(g, err);
+    /* A token's roles are read when it is minted; answering a request may use what was read a
+     * second ago. */
+    g->light = g->light && cached != NULL; /* what is read anew, the row must agree with */
+    if (cached != NULL && (g->light || g->want == WANT_CHECK)) {
+        accept_identity(g, cached);
+        step_row(g);
         return;
     }
-    /* One that lapsed may have been touched by the app: while the source is the truth, it is asked.
-     */
-    g->lapsed = s->expires_in_ms <= 0;
-    if (!s->found || s->ended || s->subject[0] == '\0' ||
-        (g->lapsed && (!rules(g)->legacy_is_truth || s->handle.len == 0))) {
-        g->realm->counters.refused_ended++;
-        finish(g, GRANT_NOBODY, !s->found ? "no such session" : s->ended ? "ended" : "expired");
-        return;
-    }
-    if (s->banned) {
-        g->realm->counters.refused_banned++;
-        finish(g, GRANT_NOBODY, "banned");
-        return;
-    }
-    if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {
-        finish(g, GRANT_NOBODY, "revoked"); /* the feed may be stale, or have forgotten it */
-        return;
-    }
-    snprintf(g->subject, sizeof g->subject, "%s", s->subject);
-    g->generation = s->generation;
-    g->idle_ms = s->idle_ms > 0 ? s->idle_ms : g->realm->config->legacy.default_idle_ms;
-    g->renewing = s->has_jwt;
-    g->has_digest = s->has_store_digest;
-    memcpy(g->digest, s->store_digest, sizeof g->digest);
-    if (s->has_store_digest && s->handle.len > 0) {
-        if (sg_open_handle(g->realm->engine->options.ring, g->realm->config->name, g->sid,
-                           sg_buf_slice(&s->handle), &key, &g->err) != 0) {
-            sg_buf_wipe(&key);
-            finish(g, GRANT_UNAVAILABLE, "seal");
-            return;
-        }
-        snprintf(g->key, sizeof g->key, "%s", key.ptr);
-        handle_put(g->realm, g->sid, g->key);
-        sg_buf_wipe(&key);
-    }
-    if (g->key[0] != '\0' && rules(g)->legacy_is_truth)
-        truth_read(&g->truth, g->realm, g->key, g->legacy_wait_ms, renewal_truth);
-    else
-        step_identity(g);
+    look_up(g);
 }
 
 void
@@ -752,17 +480,5 @@ grant_for_login(struct grant *g, const char *subject)
     memcpy(g->sid, sid.b, sizeof g->sid);
     g->idle_ms = g->realm->config->legacy.default_idle_ms;
     g->realm->engine->open_ops++;
-    step_identity(g);
-}
-
-void
-grant_from_session(struct grant *g, const uint8_t sid[SG_SID_BYTES], int bucket)
-{
-    memcpy(g->sid, sid, sizeof g->sid);
-    g->bucket = bucket;
-    g->read.realm = g->realm->config->name;
-    g->read.bucket = bucket;
-    memcpy(g->read.sid, sid, sizeof g->read.sid);
-    g->realm->engine->open_ops++;
-    sg_store_get_sessions(g->realm->engine->store, &g->read, 1, deadline(g), session_read, g);
+    grant_step_identity(g);
 }

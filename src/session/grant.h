@@ -8,7 +8,7 @@
 /* From a credential to an access token: the exchange (rule 4) when it starts at a legacy
  * credential, the renewal when it starts at a session, the
  * login when it starts at a subject. docs/flows.md has both as numbered steps;
- * the functions in grant.c carry the numbers. */
+ * the functions in grant.c, exchange.c and renewal.c carry the numbers. */
 enum grant_outcome {
     GRANT_TOKEN,       /* a JWT was minted */
     GRANT_NO_TOKEN,    /* the session is good; policy or request do not hand a JWT over */
@@ -30,7 +30,8 @@ struct grant {
     enum grant_want want;
     int64_t legacy_wait_ms; /* for an answer of the legacy store */
     bool light; /* a legacy session whose row was written a moment ago: while the record names the
-                   subject given, only it and the identity are read, and the sid given stands */
+                   subject given and its identity is in memory, only the record is read, and the sid
+                   given stands */
     const char *client_id, *audience; /* must live until done */
     int epoch_shown;                  /* claim sv of the token that led here; -1 = there is none */
     struct sg_rotate *rotate; /* a refresh token to be used up right before the mint; likewise */
@@ -43,6 +44,7 @@ struct grant {
     char subject[SG_SUBJECT_MAX + 1];
     struct sg_identity identity;
     bool identity_known;
+    bool claims_fit; /* the required custom claims can be made of it */
     uint8_t sid[SG_SID_BYTES];
     int bucket;
     char key[SG_LEGACY_KEY_MAX + 1]; /* of the legacy store; "" = none */
@@ -50,6 +52,8 @@ struct grant {
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
     bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
+    bool just_read;   /* the identity is the source's own word */
+    bool asked_again; /* the source, after an answer older than what is stored */
     uint8_t digest[SG_DIGEST_BYTES];
     int generation;
     int64_t idle_ms;

@@ -2,6 +2,7 @@
 #include "session/mint.h"
 
 #include "base/encode.h"
+#include "session/custom_claims.h"
 
 static struct segue_slice
 pub(const char *s)
@@ -25,6 +26,7 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64);
     struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud = pub(q->audience);
     struct segue_claims c = SEGUE_CLAIMS_INIT;
+    struct custom_claims custom;
     int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
     struct segue_error why;
     enum segue_status status;
@@ -33,6 +35,8 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     if (realm->signing == NULL)
         return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name,
                        "no active signing key was read yet");
+    if (custom_claims_read(realm->config, q->attributes, &custom, NULL, err) != 0)
+        return -1;
     sg_random(random, sizeof random);
     sg_b64url_add(&jti, sg_slice((char *)random, sizeof random));
     sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
@@ -56,6 +60,8 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     c.re = realm->policy.realm_epoch;
     if (q->binding[0] != '\0')
         c.lh = pub(q->binding);
+    c.extra = custom.extra;
+    c.n_extra = custom.n;
     status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
     sg_buf_free(&sid);
     sg_buf_free(&jti);
@@ -83,7 +89,13 @@ mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_b
                                   .audiences = realm->config->audiences,
                                   .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
 
-    return segue_cache_verify(realm->verified, realm->keys, &policy,
-                              sg_wall_ms(realm->engine->clock) / 1000, token.ptr, token.len, buf,
-                              claims);
+    int64_t now_sec = sg_wall_ms(realm->engine->clock) / 1000;
+    enum segue_status status = segue_cache_verify(realm->verified, realm->keys, &policy, now_sec,
+                                                  token.ptr, token.len, buf, claims);
+
+    if (status != SEGUE_UNKNOWN_KEY || segue_keyset_count(realm->old_keys) == 0)
+        return status;
+    /* A key is retired once all it signed has expired, so whatever has not is somebody else's. */
+    status = segue_verify(realm->old_keys, &policy, now_sec, token.ptr, token.len, buf, claims);
+    return status == SEGUE_EXPIRED ? SEGUE_EXPIRED : SEGUE_UNKNOWN_KEY;
 }

@@ -12,7 +12,8 @@ struct mint_request {
     int bucket, epoch;
     int64_t source_version;
     const struct sg_names *roles, *permissions;
-    int64_t lifetime_ms; /* already bounded by the session's end */
+    const char *attributes; /* the subject's, for the realm's custom claims; NULL = none */
+    int64_t lifetime_ms;    /* already bounded by the session's end */
 };
 
 struct minted {
@@ -21,6 +22,7 @@ struct minted {
     int64_t expires_in_sec;
 };
 
+/* SG_E_DENIED: a required custom claim is missing; SG_E_LIMIT: it would be too large. */
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,
                      struct sg_err *err);
 

@@ -43,6 +43,7 @@ free_subject(struct sg_revoked_subject *s)
     free(s->subject);
     free(s->roles);
     free(s->permissions);
+    free(s->attributes);
 }
 
 void
@@ -172,29 +173,37 @@ sg_revoked_add_session(struct sg_revoked *r, const uint8_t sid[16], int64_t unti
     return 0;
 }
 
-static int
-set_names(struct sg_revoked_subject *s, struct sg_slice roles, struct sg_slice permissions)
+static char *
+copy_or(struct sg_slice text, const char *empty)
 {
-    char *a = strndup(roles.ptr != NULL ? roles.ptr : "{}", roles.ptr != NULL ? roles.len : 2);
-    char *b = strndup(permissions.ptr != NULL ? permissions.ptr : "{}",
-                      permissions.ptr != NULL ? permissions.len : 2);
+    return text.ptr != NULL ? strndup(text.ptr, text.len) : strdup(empty);
+}
 
-    if (a == NULL || b == NULL) {
+static int
+set_identity(struct sg_revoked_subject *s, struct sg_slice roles, struct sg_slice permissions,
+             struct sg_slice attributes)
+{
+    char *a = copy_or(roles, "{}"), *b = copy_or(permissions, "{}"), *c = copy_or(attributes, "{}");
+
+    if (a == NULL || b == NULL || c == NULL) {
         free(a);
         free(b);
+        free(c);
         return -1;
     }
     free(s->roles);
     free(s->permissions);
+    free(s->attributes);
     s->roles = a;
     s->permissions = b;
+    s->attributes = c;
     return 0;
 }
 
 int
 sg_revoked_add_subject(struct sg_revoked *r, const char *subject, bool banned, int epoch,
                        int64_t source_version, struct sg_slice roles, struct sg_slice permissions,
-                       int64_t until_ms, struct sg_err *err)
+                       struct sg_slice attributes, int64_t until_ms, struct sg_err *err)
 {
     struct sg_revoked_subject *s = find_subject(r->subjects, r->subjects_cap, sg_str(subject));
 
@@ -208,7 +217,8 @@ sg_revoked_add_subject(struct sg_revoked *r, const char *subject, bool banned, i
             !rebuild_subjects(r, r->subjects_cap * 2, INT64_MIN))
             return sg_fail(err, SG_E_INTERNAL, "revocations", "out of memory");
         if ((fresh.subject = strdup(subject)) == NULL ||
-            set_names(&fresh, (struct sg_slice){0}, (struct sg_slice){0}) != 0) {
+            set_identity(&fresh, (struct sg_slice){0}, (struct sg_slice){0},
+                         (struct sg_slice){0}) != 0) {
             free(fresh.subject);
             return sg_fail(err, SG_E_INTERNAL, "revocations", "out of memory");
         }
@@ -218,7 +228,7 @@ sg_revoked_add_subject(struct sg_revoked *r, const char *subject, bool banned, i
     }
     if (source_version > s->source_version ||
         (source_version == s->source_version && epoch >= s->epoch)) {
-        if (set_names(s, roles, permissions) != 0)
+        if (set_identity(s, roles, permissions, attributes) != 0)
             return sg_fail(err, SG_E_INTERNAL, "revocations", "out of memory");
         s->source_version = source_version;
         s->banned = banned;

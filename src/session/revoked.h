@@ -21,6 +21,7 @@ struct sg_revoked_subject {
     int epoch;
     int64_t source_version;
     char *roles, *permissions; /* array literals */
+    char *attributes;          /* a JSON object */
     int64_t until_ms;
 };
 
@@ -34,8 +35,8 @@ SG_MUST_USE int sg_revoked_add_session(struct sg_revoked *r, const uint8_t sid[1
 /* The newer source_version and the higher epoch win, in whatever order they come. */
 SG_MUST_USE int sg_revoked_add_subject(struct sg_revoked *r, const char *subject, bool banned,
                                        int epoch, int64_t source_version, struct sg_slice roles,
-                                       struct sg_slice permissions, int64_t until_ms,
-                                       struct sg_err *err);
+                                       struct sg_slice permissions, struct sg_slice attributes,
+                                       int64_t until_ms, struct sg_err *err);
 
 bool sg_revoked_has_session(const struct sg_revoked *r, const uint8_t sid[16]);
 /* NULL if nothing changed. Good until the next add or purge. */

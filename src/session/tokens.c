@@ -76,6 +76,16 @@ fail(struct asked *a, enum sg_token_status status, const char *why)
     reply(a, &out);
 }
 
+/* True when it has answered so. */
+static bool
+is_disabled(struct asked *a)
+{
+    if (!sg_policy_client_is_disabled(&a->realm->policy, sg_str(a->client_id)))
+        return false;
+    fail(a, SG_TOKEN_CLIENT_DISABLED, "this client is disabled");
+    return true;
+}
+
 /* The common end: what the grant came to, as the endpoint says it. */
 static void
 granted(struct grant *g)
@@ -94,8 +104,8 @@ granted(struct grant *g)
             sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
         break;
     case GRANT_NO_TOKEN:
-        out.status = !g->identity_known  ? SG_TOKEN_UNAVAILABLE
-                     : !a->with_cookies  ? SG_TOKEN_NOT_ENABLED
+        out.status = !g->identity_known || !g->claims_fit ? SG_TOKEN_UNAVAILABLE
+                     : !a->with_cookies                   ? SG_TOKEN_NOT_ENABLED
                      : g->key[0] != '\0' ? SG_TOKEN_OK /* a login by the legacy session alone */
                                          : SG_TOKEN_UNAVAILABLE;
         break;
@@ -149,7 +159,7 @@ sg_token_exchange(struct sg_realm *realm, struct sg_slice credential, const char
     struct asked *a = asked_new(realm, client_id, done, ctx);
     struct grant *g;
 
-    if (a == NULL)
+    if (a == NULL || is_disabled(a))
         return;
     if (!sg_phase_rules(realm->policy.phase)->accept_legacy) {
         fail(a, SG_TOKEN_INVALID_GRANT, "session tokens are no longer accepted: log in again");
@@ -304,7 +314,7 @@ sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const ch
     struct sg_hash digest, next_digest;
     struct sg_rotate *r;
 
-    if (a == NULL)
+    if (a == NULL || is_disabled(a))
         return;
     if (sg_refresh_parse(refresh_token, &a->parent, NULL) != 0) {
         fail(a, SG_TOKEN_INVALID_GRANT, "not a refresh token");
@@ -406,7 +416,7 @@ sg_session_create(struct sg_realm *realm, const char *subject, const char *clien
     struct grant *g;
     struct sg_err err;
 
-    if (a == NULL)
+    if (a == NULL || is_disabled(a))
         return;
     a->with_cookies = true;
     realm->counters.created++;

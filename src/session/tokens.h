@@ -10,6 +10,7 @@ enum sg_token_status {
     SG_TOKEN_OK,
     SG_TOKEN_INVALID_REQUEST, /* malformed */
     SG_TOKEN_INVALID_GRANT,   /* the credential is no good */
+    SG_TOKEN_CLIENT_DISABLED, /* this client is handed nothing until it is enabled again */
     SG_TOKEN_NOT_ENABLED, /* policy hands no JWT to this subject now: go on with the legacy token */
     SG_TOKEN_UNAVAILABLE, /* a store is down: retry */
 };

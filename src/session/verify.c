@@ -1,196 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "session/verify.h"
-
 #include "base/encode.h"
-#include "session/cookie.h"
 #include "session/credentials.h"
-#include "session/grant.h"
+#include "session/verify_internal.h"
 
 #include <stdlib.h>
 
-#define HEADER_MAX 16384
-#define INTROSPECT_MS                                                                              \
-    30 /* a good token waits no longer for the legacy store; PostgreSQL's copy answers then (rule  \
-          8) */
-
-enum jwt_state {
-    JWT_NONE,
-    JWT_GOOD,
-    JWT_EXPIRED, /* everything else about it is right */
-    JWT_REVOKED,
-    JWT_BAD,
-};
-
-/* One question under way. */
-struct verify {
-    struct sg_engine *engine;
-    struct sg_verify_in in;
-    struct sg_realm *realm;
-    sg_verify_done done;
-    void *ctx;
-    struct sg_buf cookie, authorization; /* copies */
-    struct sg_slice jwt, legacy;         /* into the copies */
-    bool jwt_in_cookie, legacy_in_cookie, csrf;
-    enum jwt_state state;
-    const char *bad;
-    struct segue_claims claims;
-    struct segue_verify_buf claims_buf;
-    uint8_t sid[SG_SID_BYTES];
-    struct sg_buf legacy_key;
-    uint8_t digest[SG_DIGEST_BYTES];
-    bool same_session; /* the legacy credential is the JWT's own */
-    bool legacy_wins;  /* ask the legacy side although the JWT is good */
-    bool keep_jwt;     /* it was not used, which says nothing against it */
-    bool spare;        /* the renewal under way is not needed yet: the JWT is good */
-    bool asked_legacy, asked_session;
-    /* what the answer is made of */
-    struct minted fresh;
-    bool has_fresh;
-    char inject_key[SG_LEGACY_KEY_MAX + 1];
-    struct sg_names roles, permissions;
-    char subject[SG_SUBJECT_MAX + 1];
-};
+/* A good token waits no longer for the legacy store; PostgreSQL's copy answers then (rule 8). */
+#define INTROSPECT_MS 30
 
 static struct sg_slice
 text(struct segue_slice s)
 {
     return sg_slice(s.ptr, s.len);
-}
-
-static void
-free_verify(struct verify *v)
-{
-    sg_buf_wipe(&v->cookie);
-    sg_buf_wipe(&v->authorization);
-    sg_buf_wipe(&v->legacy_key);
-    explicit_bzero(v, sizeof *v);
-    free(v);
-}
-
-/* ---- the answer ---- */
-
-static void
-put_upstream_cookie(const struct verify *v, struct sg_buf *out)
-{
-    const struct sg_realm_config *c = v->realm->config;
-    struct sg_buf credential = SG_BUF_INIT(1024);
-
-    if (v->inject_key[0] == '\0') {
-        sg_cookie_without(out, sg_buf_slice(&v->cookie), c->token.cookie, NULL);
-        return;
-    }
-    sg_cookie_without(out, sg_buf_slice(&v->cookie), c->token.cookie, c->legacy.cookie);
-    if (v->realm->codec->key_to_credential(&v->realm->codec_config, sg_str(v->inject_key),
-                                           &credential, NULL) == 0) {
-        sg_buf_printf(out, "%s%s=%s", out->len > 0 ? "; " : "", c->legacy.cookie, credential.ptr);
-        v->realm->counters.injected++;
-    }
-    sg_buf_wipe(&credential);
-}
-
-static void
-put_names(struct sg_buf *out, const struct sg_names *names)
-{
-    int i;
-
-    for (i = 0; i < names->n; i++)
-        sg_buf_printf(out, "%s%s", i > 0 ? "," : "", names->name[i]);
-}
-
-static void
-count(struct verify *v, int status, enum sg_credential credential)
-{
-    struct sg_counters *n = &v->realm->counters;
-
-    if (status == 503)
-        n->verify_unavailable++;
-    else if (status != 200)
-        n->verify_refused++;
-    else if (credential == SG_CRED_JWT)
-        n->verify_jwt++;
-    else if (credential == SG_CRED_LEGACY)
-        n->verify_legacy++;
-    else if (credential == SG_CRED_BOTH)
-        n->verify_both++;
-    else
-        n->verify_none++;
-}
-
-static void
-refuse(struct verify *v, int status, const char *why, bool bad_token)
-{
-    struct sg_buf set_cookie = SG_BUF_INIT(512);
-    struct sg_verify_out out = {.status = status, .why = why, .bad_token = bad_token};
-
-    if (v->jwt_in_cookie && status == 401 && !v->keep_jwt) {
-        sg_cookie_remove(v->realm->config, &set_cookie);
-        out.set_cookie = sg_buf_slice(&set_cookie);
-    }
-    count(v, status, SG_CRED_NONE);
-    v->done(v->ctx, &out);
-    sg_buf_free(&set_cookie);
-    free_verify(v);
-}
-
-/* 200 with an identity, or with empty headers where subject is "". */
-static void
-answer(struct verify *v, enum sg_credential credential, const char *why)
-{
-    struct sg_buf roles = SG_BUF_INIT(HEADER_MAX), permissions = SG_BUF_INIT(HEADER_MAX),
-                  session = SG_BUF_INIT(64), cookie = SG_BUF_INIT(HEADER_MAX + 1024),
-                  set_cookie = SG_BUF_INIT(HEADER_MAX);
-    bool jwt_used = credential == SG_CRED_JWT || credential == SG_CRED_BOTH;
-    struct sg_verify_out out = {.status = 200, .why = why, .credential = credential};
-
-    if (v->subject[0] != '\0') {
-        put_names(&roles, &v->roles);
-        put_names(&permissions, &v->permissions);
-        sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
-    }
-    put_upstream_cookie(v, &cookie);
-    if (v->has_fresh && v->in.may_hand_over && (v->jwt_in_cookie || v->legacy_in_cookie))
-        sg_cookie_set(v->realm->config, v->fresh.token, &set_cookie);
-    else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
-        sg_cookie_remove(v->realm->config, &set_cookie);
-    out.subject = sg_str(v->subject);
-    out.roles = sg_buf_slice(&roles);
-    out.permissions = sg_buf_slice(&permissions);
-    out.session = sg_buf_slice(&session);
-    out.jwt = v->has_fresh ? sg_slice(v->fresh.token, v->fresh.len)
-              : jwt_used   ? v->jwt
-                           : (struct sg_slice){0};
-    out.cookie = sg_buf_slice(&cookie);
-    if (v->jwt.ptr == NULL || v->jwt_in_cookie)
-        out.authorization = sg_buf_slice(&v->authorization);
-    out.set_cookie = sg_buf_slice(&set_cookie);
-    count(v, 200, credential);
-    v->done(v->ctx, &out);
-    sg_buf_wipe(&set_cookie);
-    sg_buf_wipe(&cookie);
-    sg_buf_free(&roles);
-    sg_buf_free(&permissions);
-    sg_buf_free(&session);
-    free_verify(v);
-}
-
-static void
-nobody(struct verify *v, const char *why)
-{
-    bool bearer = (v->jwt.ptr != NULL && !v->jwt_in_cookie) ||
-                  (v->legacy.ptr != NULL && !v->legacy_in_cookie);
-
-    v->subject[0] = '\0';
-    if (v->csrf)
-        refuse(v, 403,
-               "a cookie-borne token on an unsafe method needs a matching Origin or "
-               "Sec-Fetch-Site",
-               false);
-    else if (v->jwt.ptr != NULL && !v->jwt_in_cookie)
-        refuse(v, 401, why, true);
-    else if (v->in.required)
-        refuse(v, 401, why, bearer);
-    else
-        answer(v, SG_CRED_NONE, why);
 }
 
 static void
@@ -230,10 +51,10 @@ legacy_answered(struct grant *g)
         take_identity(v, g);
         if (!g->light) /* a page's other requests are not handed the token once more */
             recent_put(v->realm, v->digest, g->sid, g->subject);
-        answer(v, SG_CRED_LEGACY, g->why);
+        verify_answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_ANONYMOUS:
-        nobody(v, g->why); /* the record says so: it wins over a JWT of an earlier login */
+        verify_nobody(v, g->why); /* the record says so: it wins over a JWT of an earlier login */
         break;
     case GRANT_NOBODY:
         if (v->legacy_wins) {
@@ -242,16 +63,16 @@ legacy_answered(struct grant *g)
         } else if (v->state == JWT_EXPIRED && v->jwt_in_cookie && !v->asked_session)
             ask_session(v, WANT_JWT);
         else
-            nobody(v, g->why);
+            verify_nobody(v, g->why);
         break;
     case GRANT_UNAVAILABLE:
         /* While the legacy store is the truth the app can judge the credential by itself, so nobody
          * is turned away because Segue's own side is down. */
         if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins) {
             v->keep_jwt = true;
-            answer(v, SG_CRED_LEGACY, "passed through");
+            verify_answer(v, SG_CRED_LEGACY, "passed through");
         } else
-            refuse(v, 503, g->why, false);
+            verify_refuse(v, 503, g->why, false);
         break;
     }
 }
@@ -263,7 +84,7 @@ ask_legacy(struct verify *v)
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
-        refuse(v, 503, "out of memory", false);
+        verify_refuse(v, 503, "out of memory", false);
         return;
     }
     v->asked_legacy = true;
@@ -288,7 +109,7 @@ ask_legacy(struct verify *v)
 
 /* Upstream gets a token that says what v->roles and v->permissions are now: no I/O is needed. */
 static void
-mint_upstream(struct verify *v, int64_t source_version)
+mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
 {
     char client[65], binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
@@ -300,7 +121,8 @@ mint_upstream(struct verify *v, int64_t source_version)
                              .epoch = (int)v->claims.sv,
                              .source_version = source_version,
                              .roles = &v->roles,
-                             .permissions = &v->permissions};
+                             .permissions = &v->permissions,
+                             .attributes = attributes};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
@@ -309,7 +131,8 @@ mint_upstream(struct verify *v, int64_t source_version)
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
         v->has_fresh = true;
         v->realm->counters.minted_upstream++;
-    }
+    } else
+        v->outdated = true;
 }
 
 /* Who is known to have other roles than the token says gets a token that says so, here and now. */
@@ -318,7 +141,12 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
-        mint_upstream(v, now->source_version);
+        mint_upstream(v, now->source_version, now->attributes);
+    else {
+        sg_names_clear(&v->roles);
+        sg_names_clear(&v->permissions);
+        v->outdated = true;
+    }
 }
 
 static void
@@ -349,17 +177,17 @@ session_answered(struct grant *g)
         take_identity(v, g);
         /* The token it showed may say older roles than the headers are about to. */
         if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
-            mint_upstream(v, g->identity.version);
+            mint_upstream(v, g->identity.version, g->identity.attributes);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
-        answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
+        verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
         if (v->legacy_key.len > 0 && !v->asked_legacy)
             ask_legacy(v);
         else
-            nobody(v, g->why);
+            verify_nobody(v, g->why);
         break;
     case GRANT_UNAVAILABLE:
         if (v->spare) {
@@ -368,9 +196,9 @@ session_answered(struct grant *g)
         } else if (v->legacy_key.len > 0 &&
                    sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
             v->keep_jwt = true;
-            answer(v, SG_CRED_LEGACY, "passed through");
+            verify_answer(v, SG_CRED_LEGACY, "passed through");
         } else
-            refuse(v, 503, g->why, false);
+            verify_refuse(v, 503, g->why, false);
         break;
     }
 }
@@ -381,7 +209,7 @@ ask_session(struct verify *v, enum grant_want want)
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
-        refuse(v, 503, "out of memory", false);
+        verify_refuse(v, 503, "out of memory", false);
         return;
     }
     v->asked_session = true;
@@ -416,7 +244,7 @@ answer_by_jwt(struct verify *v)
     names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
     if (changed != NULL && changed->source_version > v->claims.rv)
         refresh_roles(v, changed);
-    answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+    verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
 }
 
 /* In the last third of its life, and when the shard answers: a good token must not wait for one
@@ -439,14 +267,18 @@ use_jwt(struct verify *v)
         enum sg_when_stale answer = v->engine->options.config->when_stale;
 
         if (answer == SG_STALE_REJECT) {
-            nobody(v, "the feed of revocations is stale");
+            v->keep_jwt = true; /* it is as good as before once the feed is fresh */
+            if (v->legacy_key.len > 0 && !v->asked_legacy)
+                ask_legacy(v);
+            else
+                verify_nobody(v, "the feed of revocations is stale");
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
             if (feed_is_answered(v->realm, (int)v->claims.bkt))
                 ask_session(v, WANT_JUDGE);
             else
-                refuse(v, 503, "the session's shard does not answer", false);
+                verify_refuse(v, 503, "the session's shard does not answer", false);
             return;
         }
     }
@@ -484,7 +316,8 @@ judge_jwt(struct verify *v)
     }
     s = sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
-        (s != NULL && (s->banned || v->claims.sv < s->epoch))) {
+        (s != NULL && (s->banned || v->claims.sv < s->epoch)) ||
+        sg_policy_client_is_disabled(&r->policy, text(v->claims.client_id))) {
         v->state = JWT_REVOKED;
         v->bad = "revoked";
         return;
@@ -571,11 +404,11 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     sg_buf_add(&v->cookie, in->cookie);
     sg_buf_add(&v->authorization, in->authorization);
     if (v->cookie.failed || v->authorization.failed) {
-        refuse(v, 401, "credentials longer than 16 KiB", true);
+        verify_refuse(v, 401, "credentials longer than 16 KiB", true);
         return;
     }
     if (!realm_is_known(v->realm)) {
-        refuse(v, 503, "starting: no policy was read yet", false);
+        verify_refuse(v, 503, "starting: no policy was read yet", false);
         return;
     }
     find_credentials(v);
@@ -598,7 +431,7 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     else if (v->legacy_key.len > 0)
         ask_legacy(v);
     else if (v->legacy.ptr != NULL && !sg_phase_rules(v->realm->policy.phase)->accept_legacy)
-        nobody(v, "session tokens are no longer accepted here: log in again");
+        verify_nobody(v, "session tokens are no longer accepted here: log in again");
     else
-        nobody(v, v->state == JWT_NONE ? "no credential" : v->bad);
+        verify_nobody(v, v->state == JWT_NONE ? "no credential" : v->bad);
 }

@@ -21,7 +21,8 @@ static const struct sg_pg_stmt st_beats = {
 static const struct sg_pg_stmt st_rows = {
     "store.feed_rows",
     "SELECT c.cursor, r.seq, r.realm, r.kind = 'session', r.sid, r.subject, r.status = 'banned', "
-    "r.epoch, r.source_version, segue.unix_ms(r.at), r.roles, r.permissions "
+    "r.epoch, r.source_version, segue.unix_ms(r.at), r.roles, r.permissions, "
+    "r.attributes "
     "FROM (SELECT pg_current_snapshot()::text AS cursor, "
     "pg_snapshot_xmin(pg_current_snapshot()) AS xmin) AS c "
     "LEFT JOIN LATERAL (SELECT * FROM segue.revocation "
@@ -106,6 +107,7 @@ give_row(struct feed_op *f, const struct sg_part *part, int call, int i)
         .at_ms = sg_pg_int(b, call, i, 9, 0),
         .roles = sg_pg_value(b, call, i, 10),
         .permissions = sg_pg_value(b, call, i, 11),
+        .attributes = sg_pg_value(b, call, i, 12),
     };
 
     sg_read_bytes(part, call, i, 4, row.sid, sizeof row.sid);

@@ -9,7 +9,7 @@ static const struct sg_pg_stmt st_get = {
     "segue.ms_until(segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute)), "
     "segue.ms_until(s.exp_absolute), s.idle_ms, -segue.ms_until(s.held_at), s.version, "
     "s.store_digest, s.handle, s.record, u.epoch, u.status = 'banned', u.source_version, u.roles, "
-    "u.permissions, segue.ms_until(s.exp_source) "
+    "u.permissions, segue.ms_until(s.exp_source), u.attributes "
     "FROM unnest($1::text[], $2::int[], $3::bytea[]) WITH ORDINALITY AS i(realm, bucket, sid, ord) "
     "JOIN segue.session AS s USING (realm, bucket, sid) "
     "LEFT JOIN segue.subject AS u USING (realm, bucket, subject)",
@@ -70,6 +70,7 @@ read_row(const struct sg_part *part, int i, struct sg_session_read *r)
     r->roles = sg_read_text(part, 0, i, 20);
     r->permissions = sg_read_text(part, 0, i, 21);
     r->exp_source_in_ms = sg_pg_int(b, 0, i, 22, INT64_MIN);
+    r->attributes = sg_read_text(part, 0, i, 23);
 }
 
 static void
@@ -110,4 +111,5 @@ sg_session_read_clear(struct sg_session_read *row)
     sg_buf_free(&row->record);
     sg_buf_free(&row->roles);
     sg_buf_free(&row->permissions);
+    sg_buf_free(&row->attributes);
 }

@@ -11,6 +11,12 @@ struct sg_store {
     uv_loop_t *loop;
     const struct sg_clock *clock;
     struct sg_shards *shards;
+    /* rotate.c: uses of refresh tokens that wait for the shard's transaction under way */
+    struct sg_rotations {
+        struct sg_rotation_wait *first, *last;
+        int n;
+        bool flying;
+    } rotations[SG_SHARDS_AT_MOST];
 };
 
 /* Where a caller's row goes. key points into the caller's row. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/op.h"
 
-/* Refresh tokens (rule 10): the rules of their use are segue.rotate's, in one place. */
+/* Refresh tokens (rule 10): the first of a chain, and whose one is. Their use is rotate.c's. */
 
 /* FOR SHARE waits for an end of the session under way. */
 static const struct sg_pg_stmt st_put = {
@@ -13,12 +13,6 @@ static const struct sg_pg_stmt st_put = {
     "expires_at) SELECT $1, $2::int, $3::bytea, $4::bytea, $5::bytea, $6, $7, "
     "least(segue.in_ms($8::bigint), s.exp_absolute) FROM s ON CONFLICT DO NOTHING) "
     "SELECT count(*) FROM s",
-    8, 0, false};
-
-static const struct sg_pg_stmt st_rotate = {
-    "store.refresh_rotate",
-    "SELECT outcome, sid, audience, sealed, successor FROM segue.rotate($1, $2::int, $3::bytea, "
-    "$4, $5::bytea, $6::bytea, $7::bigint, $8::bigint)",
     8, 0, false};
 
 /* Column of the fence's array, beside the plain values 0..7. */
@@ -127,84 +121,5 @@ sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token, uint
 
     op->token = token;
     token->found = false;
-    sg_op_start(&op->op);
-}
-
-/* ---- rotation ---- */
-
-struct rotate_op {
-    struct sg_store_op op;
-    struct sg_rotate *rotate;
-};
-
-static enum sg_use
-rotate_entry(struct sg_store_op *op, int row, struct sg_entry *entry, struct sg_err *err)
-{
-    const struct sg_rotate *r = sg_container_of(op, struct rotate_op, op)->rotate;
-
-    return sg_entry_of(entry, r->realm, r->bucket, r->digest, sizeof r->digest, err);
-}
-
-static void
-rotate_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *columns)
-{
-    const struct sg_rotate *r = sg_container_of(op, struct rotate_op, op)->rotate;
-
-    sg_column_value(columns, 0, sg_str(r->realm));
-    sg_column_int_value(columns, 1, r->bucket);
-    sg_column_bytes_value(columns, 2, r->digest, sizeof r->digest);
-    sg_column_value(columns, 3, sg_str(r->client_id));
-    sg_column_bytes_value(columns, 4, r->next_digest, sizeof r->next_digest);
-    sg_column_bytes_value(columns, 5, r->next_sealed.ptr, r->next_sealed.len);
-    sg_column_int_value(columns, 6, r->grace_ms);
-    sg_column_int_value(columns, 7, r->lifetime_ms);
-    sg_column_int(columns, COL_FENCE, r->bucket);
-    sg_part_fence(part, columns, COL_FENCE);
-    sg_part_call(part, &st_rotate, columns, NULL);
-}
-
-static bool
-rotation_of(struct sg_slice name, enum sg_rotation *out)
-{
-    static const char *const names[] = {
-        [SG_ROTATED] = "rotated",        [SG_ROTATED_GRACE] = "grace",
-        [SG_ROTATE_UNKNOWN] = "unknown", [SG_ROTATE_EXPIRED] = "expired",
-        [SG_ROTATE_ENDED] = "ended",     [SG_ROTATE_REUSED] = "reused",
-        [SG_ROTATE_LAPSED] = "lapsed"};
-    size_t i;
-
-    for (i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (sg_slice_eq(name, sg_str(names[i]))) {
-            *out = (enum sg_rotation)i;
-            return true;
-        }
-    return false;
-}
-
-static void
-rotate_take(struct sg_store_op *op, struct sg_part *part)
-{
-    struct sg_rotate *r = sg_container_of(op, struct rotate_op, op)->rotate;
-
-    if (!rotation_of(sg_pg_value(&part->batch, 1, 0, 0), &r->outcome)) {
-        sg_op_fail(op, SG_E_INTERNAL, "store", "segue.rotate gave an outcome that is not known");
-        return;
-    }
-    sg_read_bytes(part, 1, 0, 1, r->sid, sizeof r->sid);
-    sg_read_string(part, 1, 0, 2, r->audience, sizeof r->audience);
-    r->successor_sealed = sg_read_bytea(part, 1, 0, 3);
-    sg_read_bytes(part, 1, 0, 4, r->successor_digest, sizeof r->successor_digest);
-}
-
-void
-sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
-                sg_store_done done, void *ctx)
-{
-    static const struct sg_phase_of_op phase = {
-        .rows_max = 1, .entry = rotate_entry, .build = rotate_build, .take = rotate_take};
-    struct rotate_op *op = sg_op_new(sizeof *op, store, &phase, 1, deadline_ns, done, ctx);
-
-    op->rotate = rotate;
-    rotate->successor_sealed = (struct sg_buf){0};
     sg_op_start(&op->op);
 }

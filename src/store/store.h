@@ -139,6 +139,7 @@ struct sg_session_read {
     bool banned;
     int64_t source_version;
     struct sg_buf roles, permissions; /* array literals of the last known identity */
+    struct sg_buf attributes;         /* its JSON object */
 };
 void sg_store_get_sessions(struct sg_store *store, struct sg_session_read *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
@@ -183,18 +184,40 @@ struct sg_subject_row {
     const char *subject;
     bool active;
     const char *roles, *permissions; /* PostgreSQL array literals */
+    const char *attributes;          /* a JSON object */
     int64_t source_version;
     bool raise_epoch; /* "log out everywhere": voids what was minted before */
+    /* Where guarded, the identity counts only if the stored version still is if_version (-1: nobody
+     * was told of yet). */
+    bool guarded;
+    int64_t if_version;
     /* out: as stored now; an older source_version changes nothing */
     int epoch;
     bool banned;
     int64_t stored_version;
+    bool taken; /* the identity counted */
 };
-/* Writes a row of the feed for each subject whose status, epoch, roles or permissions changed; not
- * at the first reading of one without sessions (prewarming). A ban raises the epoch. Only a reading
- * at least as new as the stored one counts; raise_epoch always does. */
+/* Writes a row of the feed for each subject whose status, epoch, roles, permissions or attributes
+ * changed; not at the first reading of one without sessions (prewarming). A ban raises the epoch.
+ * Only a reading at least as new as the stored one counts; raise_epoch always does. */
 void sg_store_put_subjects(struct sg_store *store, struct sg_subject_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
+
+/* Reads subjects as they are stored. */
+struct sg_subject_read {
+    const char *realm;
+    int bucket;
+    const char *subject;
+    /* out */
+    bool found; /* and its identity was written once */
+    int epoch;
+    bool banned;
+    int64_t source_version;
+    struct sg_buf roles, permissions, attributes; /* free with sg_subject_read_clear */
+};
+void sg_store_get_subjects(struct sg_store *store, struct sg_subject_read *rows, int n,
+                           uint64_t deadline_ns, sg_store_done done, void *ctx);
+void sg_subject_read_clear(struct sg_subject_read *row);
 
 /* ---- refresh tokens (rule 10) ---- */
 
@@ -237,6 +260,8 @@ struct sg_rotate {
     struct sg_buf successor_sealed; /* owned by the caller: sg_buf_free */
     uint8_t successor_digest[SG_DIGEST_BYTES];
 };
+/* Those of one shard that wait for it share a transaction; what becomes of one does not touch the
+ * others. */
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
@@ -263,6 +288,7 @@ struct sg_feed_row {
     int epoch;
     int64_t source_version, at_ms;
     struct sg_slice roles, permissions; /* array literals */
+    struct sg_slice attributes;         /* a JSON object */
 };
 #define SG_FEED_CURSOR_BYTES 512
 struct sg_feed_poll {

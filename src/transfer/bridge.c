@@ -26,6 +26,7 @@ open_legacy(struct sg_bridge *b, struct sg_err *err)
         .url = r->legacy.url,
         .realm = r->name,
         .key_prefix = r->legacy.key_prefix,
+        .psync = r->legacy.psync,
         .timeout_ms = CONNECT_TIMEOUT_MS,
     };
 

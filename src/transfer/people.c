@@ -2,14 +2,14 @@
 #include "transfer/people.h"
 
 #include "keys/digest.h"
+#include "session/identities.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POLL_MS 50
+#define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS 1000
 #define TIMEOUT_MS 5000
-#define PAGE_MAX 1000 /* rows of one reading, by the source's contract */
 #define REMEMBERED 4096
 #define ARRAY_BYTES (2 * SG_NAMES_BYTES + 4 * SG_ROLES_MAX)
 
@@ -26,8 +26,9 @@ struct sg_people {
     int n_rows;
     struct sg_hash remembered[REMEMBERED]; /* of what was stored lately, by subject */
     uv_timer_t timer;
-    int wait_ms;
+    int wait_ms, failures;
     bool busy, in_trouble, caught_up, stopping;
+    char told[sizeof((struct sg_err *)0)->text]; /* of an item that made no sense, last */
     int64_t stored;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
@@ -37,18 +38,28 @@ struct sg_people {
 static void on_timer(uv_timer_t *timer);
 static void release(struct sg_people *p);
 
+static int
+poll_ms(const struct sg_people *p)
+{
+    return (int)p->bridge->config->identity.poll_ms;
+}
+
 static void
 next(struct sg_people *p, int rc, const struct sg_err *err, int wait_ms)
 {
     p->busy = false;
     if (rc != 0) {
-        p->wait_ms = p->wait_ms < POLL_MS ? POLL_MS : p->wait_ms * 2;
+        p->failures++;
+        p->wait_ms = p->failures < 6 ? BACKOFF_FIRST_MS << p->failures : BACKOFF_LAST_MS;
         if (p->wait_ms > BACKOFF_LAST_MS)
             p->wait_ms = BACKOFF_LAST_MS;
+        if (p->wait_ms < wait_ms)
+            p->wait_ms = wait_ms;
         if (!p->in_trouble && !p->stopping)
             p->events.trouble(p->events.ctx, err);
         p->in_trouble = true;
     } else {
+        p->failures = 0;
         p->wait_ms = wait_ms;
         if (p->in_trouble)
             p->events.fine(p->events.ctx);
@@ -86,7 +97,7 @@ static void
 on_stored(void *ctx, int rc, const struct sg_err *err)
 {
     struct sg_people *p = ctx;
-    bool more = p->changes.n_items == PAGE_MAX;
+    bool more = p->changes.full;
     int i;
 
     for (i = 0; rc == 0 && i < p->n_rows; i++)
@@ -97,7 +108,7 @@ on_stored(void *ctx, int rc, const struct sg_err *err)
         memcpy(p->cursor, p->changes.cursor, sizeof p->cursor);
     }
     clear_rows(p);
-    next(p, rc, err, more ? 0 : POLL_MS);
+    next(p, rc, err, more ? 0 : poll_ms(p));
 }
 
 /* Adds the subject unless it was stored just so. */
@@ -106,7 +117,7 @@ add_row(struct sg_people *p, const struct sg_identity *who)
 {
     struct sg_subject_row *row = &p->rows[p->n_rows];
     struct sg_buf *roles = &p->arrays[2 * p->n_rows], *permissions = roles + 1;
-    struct sg_slice fields[5];
+    struct sg_slice fields[6];
     char version[24];
     struct sg_hash hash;
 
@@ -119,7 +130,8 @@ add_row(struct sg_people *p, const struct sg_identity *who)
     fields[2] = sg_buf_slice(roles);
     fields[3] = sg_buf_slice(permissions);
     fields[4] = sg_str(version);
-    hash = sg_hash_fields("segue.transfer.subject", fields, 5);
+    fields[5] = sg_str(who->attributes);
+    hash = sg_hash_fields("segue.transfer.subject", fields, 6);
     if (memcmp(&hash, place_of(p, who->subject), sizeof hash) == 0) {
         sg_buf_free(roles);
         sg_buf_free(permissions);
@@ -131,8 +143,19 @@ add_row(struct sg_people *p, const struct sg_identity *who)
     row->active = who->active;
     row->roles = roles->ptr;
     row->permissions = permissions->ptr;
+    row->attributes = who->attributes[0] != '\0' ? who->attributes : "{}";
     row->source_version = who->version;
     p->hashes[p->n_rows++] = hash;
+}
+
+/* Told once: the same items come again with each reading that cannot know they were given. */
+static void
+tell_refused(struct sg_people *p)
+{
+    if (p->changes.n_refused == 0 || strcmp(p->told, p->changes.refused.text) == 0)
+        return;
+    snprintf(p->told, sizeof p->told, "%s", p->changes.refused.text);
+    p->events.refused(p->events.ctx, &p->changes.refused);
 }
 
 static void
@@ -152,9 +175,10 @@ on_changes(struct sg_identity_changes *changes)
     }
     if (rc != 0 || p->stopping) {
         clear_rows(p);
-        next(p, rc, &err, POLL_MS);
+        next(p, rc, &err, poll_ms(p));
         return;
     }
+    tell_refused(p);
     for (i = 0; i < changes->n_items; i++)
         add_row(p, &changes->items[i]);
     if (p->n_rows == 0)
@@ -181,25 +205,18 @@ int
 sg_people_start(const struct sg_bridge *bridge, const struct sg_people_events *events,
                 struct sg_people **out, struct sg_err *err)
 {
-    const struct sg_realm_config *r = bridge->config;
-    const struct sg_identity_source_type *type = sg_identity_source_find(r->identity.source);
-    const struct sg_identity_source_options options = {
-        .conninfo = r->identity.url,
-        .lookup_sql = r->identity.lookup,
-        .changes_sql = r->identity.changes,
-        .timeout_ms = 2000,
-        .connections = 1,
-    };
     struct sg_people *p;
 
-    if (type == NULL)
-        return sg_fail(err, SG_E_INVALID, r->name, "there is no identity source type '%s'",
-                       r->identity.source);
+    if (!identities_has_changes(bridge->config)) {
+        *out = NULL;
+        return 0;
+    }
     if ((p = calloc(1, sizeof *p)) == NULL)
-        return sg_fail(err, SG_E_INTERNAL, r->name, "out of memory");
+        return sg_fail(err, SG_E_INTERNAL, bridge->realm, "out of memory");
     p->bridge = bridge;
     p->events = *events;
-    if (type->open(bridge->loop, bridge->clock, &options, &p->source, err) != 0) {
+    if (identities_open(bridge->loop, bridge->clock, bridge->config, bridge->store, &p->source,
+                        err) != 0) {
         free(p);
         return -1;
     }

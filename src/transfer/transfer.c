@@ -319,6 +319,13 @@ on_people_fine(void *ctx)
 }
 
 static void
+on_people_refused(void *ctx, const struct sg_err *err)
+{
+    note(ctx, SG_WARN, "the identity source says of a subject what makes no sense; it is left out",
+         err);
+}
+
+static void
 on_drain_trouble(void *ctx, const struct sg_err *err)
 {
     note(ctx, SG_WARN, "changes for the legacy store wait", err);
@@ -342,7 +349,7 @@ open_parts(struct sg_transfer *t, struct sg_err *err)
     const struct sg_follow_events follow = {
         .overflow = on_overflow, .trouble = on_follow_trouble, .ctx = t};
     const struct sg_people_events people = {
-        .trouble = on_people_trouble, .fine = on_people_fine, .ctx = t};
+        .trouble = on_people_trouble, .fine = on_people_fine, .refused = on_people_refused, .ctx = t};
     const struct sg_snapshot_events snapshot = {
         .note = on_snapshot_note, .trouble = on_trouble, .done = on_snapshot, .ctx = t};
     const struct sg_drain_events drain = {
@@ -482,7 +489,8 @@ sg_transfer_get_stats(const struct sg_transfer *t, struct sg_transfer_stats *s)
     if (t->people != NULL) {
         s->subjects = sg_people_stored(t->people);
         s->people_caught_up = sg_people_caught_up(t->people);
-    }
+    } else
+        s->people_caught_up = true;
     if (t->watch != NULL) {
         s->proven = sg_watch_is_proven(t->watch);
         s->breaks = (int64_t)sg_watch_breaks(t->watch);

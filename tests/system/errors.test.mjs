@@ -71,7 +71,7 @@ realms:
     ['a duration without unit', '      lifetime: 5m', '      lifetime: 5', 7, /lifetime/],
     ['a duration out of bounds', '      lifetime: 5m', '      lifetime: 40d', 7, /lifetime/],
     ['a word that is none of them', '    when_stale: introspect', '    when_stale: sometimes', 5, /when_stale.*accept.*introspect.*reject/s],
-    ['an algorithm that is none of them', '      alg: ES256', '      alg: HS256', 7, /alg.*ES256.*EdDSA.*RS256/s],
+    ['an algorithm that is none of them', '      alg: ES256', '      alg: HS512', 7, /alg.*ES256.*EdDSA.*RS256/s],
     ['yes for a truth value', '      cookie_secure: true', '      cookie_secure: maybe', 7, /cookie_secure.*true.*false/s],
     ['an issuer without https', '    issuer: https://login.example', '    issuer: http://login.example', 5, /issuer.*https/s],
     ['text where a list belongs', '    audiences: [https://app.example]', '    audiences: https://app.example', 5, /audiences.*list/s],
@@ -156,7 +156,7 @@ describe('serve', () => {
   });
 
   test('with another keyring never becomes ready, says which key it cannot open, and mints nothing', async () => {
-    w.keep('wrong-keyring', `root:${'1'.repeat(64)}\nk1:${'2'.repeat(64)}\n`);
+    w.keep('wrong-keyring', `root:${w.keys[0]}\nk1:${'2'.repeat(64)}\n`);
     const b = await w.serve('wrong', { config: w.write('wrong.yaml', overlay(w.config, { segue: { keyring: 'wrong-keyring' } })), ready: false });
     await until('the log to say so', () => /a signing key cannot be opened/.test(b.log()));
     const ready = await b.request('GET', '/readyz');

@@ -29,7 +29,7 @@ export const record = (user, maxAge = 86_400_000) => JSON.stringify({
  *   c (the cluster), config (path), r (a Redis client), digest(key), all(query) (rows of every shard, split at '|'),
  *   transfer(…) (starts `segue transfer run`), segue(part, …args), state(), stop().
  */
-export async function startRealm({ shards = 4, appendonly = false, users = 20, hold = '10m' } = {}) {
+export async function startRealm({ shards = 4, appendonly = false, users = 20, hold = '10m', capture = 'events' } = {}) {
   const c = await startCluster({ shards, appDb: true, appendonly });
   const dir = mkdtempSync(path.join(os.tmpdir(), 'sg-transfer-'));
   writeFileSync(path.join(dir, 'secrets'), 'a session secret\n', { mode: 0o600 });
@@ -48,6 +48,7 @@ realms:
     legacy:
       store: redis
       url: ${c.redis.url}
+      capture: ${capture}
       codec: express-session
       key_prefix: "sess:"
       cookie: connect.sid

@@ -76,17 +76,29 @@ set_flag(void *ctx)
     *(bool *)ctx = true;
 }
 
-struct sg_legacy_store *
-open_at(const char *at, const char *prefix)
+static struct sg_legacy_store *
+open_by(const char *at, const char *prefix, bool psync)
 {
     const struct sg_legacy_store_options options = {
-        .url = at, .realm = "web", .key_prefix = prefix, .timeout_ms = 1000};
+        .url = at, .realm = "web", .key_prefix = prefix, .timeout_ms = 1000, .psync = psync};
     struct sg_legacy_store *s = NULL;
     struct sg_err err;
 
     if (sg_legacy_store_find("redis")->open(&loop, sg_clock_system(), &options, &s, &err) != 0)
         fail_msg("%s: %s", err.place, err.text);
     return s;
+}
+
+struct sg_legacy_store *
+open_at(const char *at, const char *prefix)
+{
+    return open_by(at, prefix, false);
+}
+
+struct sg_legacy_store *
+open_psync_at(const char *at, const char *prefix)
+{
+    return open_by(at, prefix, true);
 }
 
 void
@@ -185,4 +197,71 @@ next_page(struct sg_legacy_store *s, struct page *p, int keys)
 {
     begin_page(s, p, keys);
     test_run_until(&loop, &p->done, 8000);
+}
+
+/* ---- following ---- */
+
+static void
+told_up(void *ctx, const char *run_id)
+{
+    struct told *t = ctx;
+
+    assert_false(t->up);
+    t->up = true;
+    t->ups++;
+    snprintf(t->run_id, sizeof t->run_id, "%s", run_id);
+}
+
+static void
+told_down(void *ctx, const struct sg_err *err)
+{
+    struct told *t = ctx;
+
+    t->up = false;
+    t->down = true;
+    t->downs++;
+    t->err = *err;
+}
+
+static void
+told_change(void *ctx, enum sg_legacy_change change, struct sg_slice key)
+{
+    static const char *const names[] = {"SET",          "DELETED",    "EXPIRED",  "EVICTED",
+                                        "RENAMED_FROM", "RENAMED_TO", "HEARTBEAT"};
+    struct told *t = ctx;
+    size_t n = strlen(t->log);
+
+    assert_true(t->up);
+    snprintf(t->log + n, sizeof t->log - n, "%s %.*s\n", names[change], (int)key.len, key.ptr);
+    t->seen = t->wanted != NULL && strstr(t->log, t->wanted) != NULL;
+}
+
+struct sg_legacy_follower *
+start_following(struct sg_legacy_store *s, struct told *t)
+{
+    const struct sg_legacy_follow_events events = {
+        .up = told_up, .change = told_change, .down = told_down, .ctx = t};
+    struct sg_legacy_follower *f;
+    struct sg_err err;
+
+    memset(t, 0, sizeof *t);
+    assert_int_equal(s->type->follow(s, &events, &f, &err), 0);
+    return f;
+}
+
+void
+stop_following(struct sg_legacy_store *s, struct sg_legacy_follower *f)
+{
+    bool closed = false;
+
+    s->type->unfollow(f, set_flag, &closed);
+    test_run_until(&loop, &closed, 3000);
+}
+
+void
+await_line(struct told *t, const char *line)
+{
+    t->wanted = line;
+    t->seen = strstr(t->log, line) != NULL;
+    test_run_until(&loop, &t->seen, 3000);
 }

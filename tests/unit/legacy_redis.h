@@ -34,6 +34,7 @@ void assert_value(const char *key, const char *want);
 
 void set_flag(void *ctx); /* a bool */
 struct sg_legacy_store *open_at(const char *at, const char *prefix);
+struct sg_legacy_store *open_psync_at(const char *at, const char *prefix);
 void close_store(struct sg_legacy_store *s);
 
 struct call {
@@ -45,6 +46,23 @@ void begin_at(struct call *c, struct sg_legacy_store *s, enum sg_legacy_op op, c
               const char *value, int64_t ttl_ms, int deadline_ms);
 /* Asks store and waits; the answer stands until the next one. */
 struct call *ask(enum sg_legacy_op op, const char *key, const char *value, int64_t ttl_ms);
+
+/* What a follower tells. */
+struct told {
+    bool up;
+    int ups, downs;
+    char run_id[48];
+    struct sg_err err;
+    char log[4096]; /* "SET sess:a\n…" */
+    const char *wanted;
+    bool seen;
+    bool down; /* since the test cleared it */
+};
+
+struct sg_legacy_follower *start_following(struct sg_legacy_store *s, struct told *t);
+void stop_following(struct sg_legacy_store *s, struct sg_legacy_follower *f);
+/* Turns the loop until the log holds the line. */
+void await_line(struct told *t, const char *line);
 
 struct page {
     struct sg_legacy_scan scan;

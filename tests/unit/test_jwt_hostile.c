@@ -230,6 +230,8 @@ the_compact_form_is_strict(void **state)
         {"", SEGUE_MALFORMED},
         {".", SEGUE_MALFORMED},
         {"..", SEGUE_MALFORMED},
+        {"e30..", SEGUE_WRONG_ALG}, /* {}: shorter than any signature */
+        {"e30.e30.", SEGUE_WRONG_ALG},
         {"...", SEGUE_MALFORMED},
         {"$1", SEGUE_MALFORMED},
         {"$1.", SEGUE_MALFORMED},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "legacy/redis_url.h"
+#include "redis/url.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,7 @@ urls_are_read(void **state)
         {"redis://ann:a:b@h", "h", "ann", "a:b", "redis h:6379", 6379, 0},
         {"redis://ann:a@b@h", "h", "ann", "a@b", "redis h:6379", 6379, 0},
         {"redis://[::1]:7000/1", "::1", "", "", "redis ::1:7000", 7000, 1},
+        {"rediss://ann:b@h/3", "h", "ann", "b", "redis h:6379", 6379, 3},
         {"unix:///run/redis.sock", "/run/redis.sock", "", "", "redis /run/redis.sock", 6379, 0},
         {"unix:///a%20b?db=4", "/a b", "", "", "redis /a b", 6379, 4},
         {"unix://u:p@/s", "/s", "u", "p", "redis /s", 6379, 0},
@@ -39,6 +40,7 @@ urls_are_read(void **state)
         assert_string_equal(u.name, t[i].name);
         assert_int_equal(u.port, t[i].port);
         assert_int_equal(u.database, t[i].database);
+        assert_int_equal(u.tls, strncmp(t[i].url, "rediss:", 7) == 0);
     }
 }
 
@@ -49,7 +51,7 @@ bad_urls_are_refused_without_an_echo(void **state)
         "",
         "hunter2",
         "http://u:hunter2@h",
-        "rediss://u:hunter2@h",
+        "rediss://u:hunter2@",
         "redis://",
         "redis://u:hunter2@",
         "redis://hunter2@h",

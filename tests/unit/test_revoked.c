@@ -79,7 +79,8 @@ a_purge_forgets_what_is_over_and_keeps_the_rest(void **state)
         snprintf(name, sizeof name, "u%d", i);
         assert_int_equal(sg_revoked_add_session(set, sid_of(i), i % 2 ? 100 : 300, NULL), 0);
         assert_int_equal(sg_revoked_add_subject(set, name, true, 1, 1, (struct sg_slice){0},
-                                                (struct sg_slice){0}, i % 2 ? 100 : 300, NULL),
+                                                (struct sg_slice){0}, (struct sg_slice){0},
+                                                i % 2 ? 100 : 300, NULL),
                          0);
     }
     sg_revoked_purge(set, 200);
@@ -95,7 +96,7 @@ static int
 add(const char *subject, bool banned, int epoch, int64_t version, const char *roles)
 {
     return sg_revoked_add_subject(set, subject, banned, epoch, version, sg_str(roles), sg_str("{}"),
-                                  1000, NULL);
+                                  sg_str("{}"), 1000, NULL);
 }
 
 static void

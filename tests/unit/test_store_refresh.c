@@ -149,6 +149,8 @@ the_grace_is_counted(void **state)
     assert_int_equal(rotate_once(100, 101, 10000), SG_ROTATED);
     for (i = 0; i < 20; i++)
         assert_int_equal(rotate_once(100, 200 + i, 10000), SG_ROTATED_GRACE);
+    env_sql(&env, 0, "UPDATE segue.refresh_token SET grace_uses = grace_uses + 979");
+    assert_int_equal(rotate_once(100, 299, 10000), SG_ROTATED_GRACE);
     assert_int_equal(rotate_once(100, 300, 10000), SG_ROTATE_REUSED);
 }
 
@@ -348,6 +350,216 @@ an_end_waits_for_a_use_under_way_and_takes_its_successor_too(void **state)
     sg_buf_free(&r.successor_sealed);
 }
 
+/* ---- several at once: sessions 1, 2, … in bucket 5, session i with token 100 + i ---- */
+
+#define MANY 20
+
+static void
+put_many(void)
+{
+    int i;
+
+    for (i = 1; i <= MANY; i++) {
+        struct sg_session_row s = env_session(i, 5);
+        struct sg_refresh_new t = {.realm = REALM,
+                                   .bucket = 5,
+                                   .client_id = "web",
+                                   .audience = "https://app.example.org",
+                                   .expires_in_ms = 60000};
+
+        assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, &s, 1), 0);
+        env_digest(t.digest, 100 + i);
+        env_sid(t.sid, i);
+        env_sid(t.chain, 200 + i);
+        assert_int_equal(ENV_CALL(&env, sg_store_put_refresh, &t), 0);
+    }
+}
+
+struct many {
+    struct sg_rotate r[MANY + 1];
+    struct env_call calls[MANY + 1];
+};
+
+/* In this order, so that the order of locks is not the order of asking. */
+static void
+use_many(struct many *m, struct sg_store *store, int step)
+{
+    int i, n;
+
+    memset(m->calls, 0, sizeof m->calls);
+    for (i = 1; i <= MANY; i++) {
+        n = i * step % (MANY + 1);
+        m->r[n] = use(100 + n, 300 + n, "x");
+        sg_store_rotate(store, &m->r[n], env_deadline(10000), env_done, &m->calls[n]);
+    }
+}
+
+static void
+wait_many(struct many *m)
+{
+    int i;
+
+    for (i = 1; i <= MANY; i++) {
+        if (!m->calls[i].done)
+            env_wait(&env, &m->calls[i]);
+        sg_buf_free(&m->r[i].successor_sealed);
+    }
+}
+
+static void
+independent_uses_share_transactions(void **state)
+{
+    struct many m;
+    int i;
+
+    (void)state;
+    put_many();
+    use_many(&m, env.store, 8);
+    wait_many(&m);
+    for (i = 1; i <= MANY; i++) {
+        assert_int_equal(m.calls[i].rc, 0);
+        assert_int_equal(m.r[i].outcome, SG_ROTATED);
+    }
+    /* The first went alone, the others together. */
+    assert_int_equal(env_sql(&env, 0,
+                             "SELECT count(DISTINCT xmin::text) FROM segue.refresh_token "
+                             "WHERE state = 'current'"),
+                     2);
+}
+
+static void
+a_refused_one_spoils_nothing_for_the_others(void **state)
+{
+    struct many m;
+    int i;
+
+    (void)state;
+    put_many();
+    env_sql(&env, 0,
+            "UPDATE segue.refresh_token SET state = 'used', used_at = now() - interval '1 h' "
+            "WHERE sid = (SELECT sid FROM segue.session WHERE subject = 'u7')");
+    env_sql(&env, 0,
+            "DELETE FROM segue.refresh_token "
+            "WHERE sid = (SELECT sid FROM segue.session WHERE subject = 'u8')");
+    use_many(&m, env.store, 4);
+    wait_many(&m);
+    for (i = 1; i <= MANY; i++) {
+        assert_int_equal(m.calls[i].rc, 0);
+        assert_int_equal(m.r[i].outcome, i == 7   ? SG_ROTATE_REUSED
+                                         : i == 8 ? SG_ROTATE_UNKNOWN
+                                                  : SG_ROTATED);
+    }
+}
+
+/* What makes the transaction fail is one rotation's: here its bucket is not this shard's. */
+static void
+one_that_fails_fails_alone(void **state)
+{
+    struct many m;
+    int i;
+
+    (void)state;
+    put_many();
+    env_sql(&env, 0, "UPDATE segue.bucket_owner SET owned = false WHERE bucket = 6");
+    memset(&m, 0, sizeof m);
+    for (i = 1; i <= MANY; i++) {
+        m.r[i] = use(100 + i, 300 + i, "x");
+        if (i == 9)
+            m.r[i].bucket = 6;
+        if (i == 10)
+            m.r[i].bucket = SG_BUCKETS; /* nobody's at all */
+        sg_store_rotate(env.store, &m.r[i], env_deadline(10000), env_done, &m.calls[i]);
+    }
+    wait_many(&m);
+    for (i = 1; i <= MANY; i++)
+        if (i != 9 && i != 10) {
+            assert_int_equal(m.calls[i].rc, 0);
+            assert_int_equal(m.r[i].outcome, SG_ROTATED);
+        }
+    assert_int_equal(m.calls[9].err.code, SG_E_NOT_OWNER);
+    assert_int_equal(m.calls[10].err.code, SG_E_INVALID);
+}
+
+static void
+one_whose_session_is_locked_holds_up_itself_alone(void **state)
+{
+    PGconn *other = PQconnectdb(env.conninfo[0]);
+    struct many m;
+    int i, done = 0;
+
+    (void)state;
+    put_many();
+    PQclear(PQexec(other, "BEGIN; SELECT 1 FROM segue.session WHERE subject = 'u5' FOR UPDATE"));
+    use_many(&m, env.store, 8);
+    test_run_for(&env.loop, 600);
+    for (i = 1; i <= MANY; i++)
+        done += m.calls[i].done;
+    PQfinish(other);
+    assert_int_equal(done, MANY - 1);
+    assert_false(m.calls[5].done);
+    wait_many(&m);
+    assert_int_equal(m.calls[5].rc, 0);
+    assert_int_equal(m.r[5].outcome, SG_ROTATED);
+}
+
+/* Two instances that use the same tokens in different orders: nobody waits for anybody in a circle.
+ */
+static void
+batches_of_two_instances_do_not_deadlock(void **state)
+{
+    struct sg_store *second;
+    struct many one, two;
+    int i, round;
+
+    (void)state;
+    assert_int_equal(sg_store_new(&env.loop, sg_clock_system(), env.shards, &second, &env.err), 0);
+    for (round = 0; round < 5; round++) {
+        env_sql(&env, 0, "TRUNCATE segue.session, segue.refresh_token");
+        put_many();
+        use_many(&one, env.store, 8);
+        use_many(&two, second, 13);
+        wait_many(&one);
+        wait_many(&two);
+        for (i = 1; i <= MANY; i++) {
+            assert_int_equal(one.calls[i].rc, 0);
+            assert_int_equal(two.calls[i].rc, 0);
+            assert_int_equal((one.r[i].outcome == SG_ROTATED) + (two.r[i].outcome == SG_ROTATED),
+                             1);
+        }
+    }
+    assert_int_equal(
+        env_sql(&env, 0,
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"),
+        0);
+    sg_store_free(second);
+}
+
+static void
+more_than_can_wait_are_told_so(void **state)
+{
+    enum { N = 4200 };
+    struct sg_rotate *r = calloc(N, sizeof *r);
+    struct env_call *calls = calloc(N, sizeof *calls);
+    int i, refused = 0;
+
+    (void)state;
+    for (i = 0; i < N; i++) {
+        r[i] = use(100, 101, "x");
+        sg_store_rotate(env.store, &r[i], env_deadline(10000), env_done, &calls[i]);
+    }
+    for (i = 0; i < N; i++) {
+        if (!calls[i].done)
+            env_wait(&env, &calls[i]);
+        refused += calls[i].rc != 0;
+        if (calls[i].rc != 0)
+            assert_int_equal(calls[i].err.code, SG_E_LIMIT);
+        sg_buf_free(&r[i].successor_sealed);
+    }
+    assert_int_equal(refused, N - 4097);
+    free(r);
+    free(calls);
+}
+
 int
 main(void)
 {
@@ -363,6 +575,12 @@ main(void)
         cmocka_unit_test_setup(any_number_of_uses_at_once_agree_on_one_successor, reset),
         cmocka_unit_test_setup(an_end_racing_uses_leaves_no_token, reset),
         cmocka_unit_test_setup(an_end_waits_for_a_use_under_way_and_takes_its_successor_too, reset),
+        cmocka_unit_test_setup(independent_uses_share_transactions, reset),
+        cmocka_unit_test_setup(a_refused_one_spoils_nothing_for_the_others, reset),
+        cmocka_unit_test_setup(one_that_fails_fails_alone, reset),
+        cmocka_unit_test_setup(one_whose_session_is_locked_holds_up_itself_alone, reset),
+        cmocka_unit_test_setup(batches_of_two_instances_do_not_deadlock, reset),
+        cmocka_unit_test_setup(more_than_can_wait_are_told_so, reset),
     };
 
     return cmocka_run_group_tests_name("store_refresh", tests, start, stop);

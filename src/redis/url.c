@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "legacy/redis_url.h"
+#include "redis/url.h"
 
 #include "base/encode.h"
 #include "base/slice.h"
@@ -7,13 +7,14 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#define PLACE "legacy store url"
+#define PLACE "redis url"
 
 static int
 bad(struct sg_err *err, const char *what)
 {
     return sg_fail(err, SG_E_INVALID, PLACE,
-                   "%s; expected redis://[user:password@]host:port/db or unix:///path?db=N", what);
+                   "%s; expected redis[s]://[user:password@]host:port/db or unix:///path?db=N",
+                   what);
 }
 
 static int
@@ -143,8 +144,8 @@ sg_redis_url_parse(const char *url, struct sg_redis_url *out, struct sg_err *err
         rc = parse_tcp(url + 8, &u, err);
     else if (strncmp(url, "unix://", 7) == 0)
         rc = parse_unix(url + 7, &u, err);
-    else if (strncmp(url, "rediss://", 9) == 0)
-        rc = bad(err, "TLS (rediss) is not supported by this store");
+    else if ((u.tls = strncmp(url, "rediss://", 9) == 0))
+        rc = parse_tcp(url + 9, &u, err);
     else
         rc = bad(err, "unknown scheme");
     if (rc == 0)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SG_LEGACY_REDIS_URL_H
-#define SG_LEGACY_REDIS_URL_H
+#ifndef SG_REDIS_URL_H
+#define SG_REDIS_URL_H
 
 #include "base/err.h"
 
-/* Where a Redis server is: redis://[user:password@]host[:port][/db] or
+#define SG_REDIS_OWN_KEYS "segue:" /* Segue's own keys begin with it: no records of a store */
+
+/* Where a Redis server is: redis://[user:password@]host[:port][/db], rediss:// for TLS, or
  * unix://[user:password@]/path[?db=N]. User, password and path may be percent-encoded, an IPv6 host
  * stands in brackets. */
 struct sg_redis_url {
@@ -12,6 +14,7 @@ struct sg_redis_url {
     int port;
     char user[128], password[512]; /* "" = none */
     int database;
+    bool tls;
     char name[280]; /* "redis 127.0.0.1:6379", for errors: never holds user or password */
 };
 

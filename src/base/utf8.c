@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "jwt/utf8.h"
+#include "base/utf8.h"
 
 size_t
 sg_utf8_len(const char *p, size_t n)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What is read is written as JSON that reads as the same. */
+#include "base/buf.h"
+#include "doc/doc.h"
+#include "fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct sg_buf text = SG_BUF_INIT(8 * size + 1024);
+    struct sg_doc doc, again;
+    struct sg_arena *arena;
+    struct sg_err err;
+
+    if (sg_arena_new(64 << 20, &arena, &err) != 0)
+        abort();
+    if (sg_doc_from_json(arena, sg_slice((const char *)data, size), &doc, &err) == 0) {
+        if (sg_doc_to_json(&doc, &text, &err) != 0 ||
+            sg_doc_from_json(arena, sg_buf_slice(&text), &again, &err) != 0 ||
+            !sg_doc_equal(&doc, &again))
+            abort();
+    }
+    sg_buf_free(&text);
+    sg_arena_free(arena);
+    return 0;
+}
