@@ -212,10 +212,13 @@ transfer_run(int argc, char **argv)
 {
     const char *path = "segue.yaml", *realm = NULL, *metrics = NULL;
     int64_t page_keys = 500, reconcile_s = 600;
-    bool json = false;
+    bool json = false, no_bulk = false;
     const struct cli_option options[] = {
         {"config", "FILE", "configuration (default segue.yaml)", .text = &path},
         {"realm", "NAME", "realm (default: the only one)", .text = &realm},
+        {"no-bulk", NULL,
+         "never lock the shards: scan page by page although they hold no session yet",
+         .flag = &no_bulk},
         {"page-keys", "N", "keys read at a time (default 500)", .number = &page_keys, .least = 1,
          .most = 1000},
         {"reconcile", "SECONDS", "between reconciling passes (default 600)", .number = &reconcile_s,
@@ -247,6 +250,7 @@ transfer_run(int argc, char **argv)
                    .config = setup.config,
                    .realm = setup.realm,
                    .ring = setup.ring},
+        .bulk = !no_bulk,
         .page_keys = (int)page_keys,
         .reconcile_ms = reconcile_s * 1000,
     };

@@ -24,6 +24,7 @@ static const struct {
     SERIES("segue_tokens_verified_total", "by=\"signature\"", token_signature, NULL),
     SERIES("segue_minted_total", "kind=\"first\"", minted_first, "Access tokens minted."),
     SERIES("segue_minted_total", "kind=\"renewed\"", minted_renewed, NULL),
+    SERIES("segue_minted_total", "kind=\"repeated\"", minted_repeated, NULL),
     SERIES("segue_minted_total", "kind=\"upstream\"", minted_upstream, NULL),
     SERIES("segue_minted_total", "kind=\"shadow\"", minted_shadow, NULL),
     SERIES("segue_shadow_mismatch_total", "", shadow_mismatch,

@@ -108,10 +108,49 @@ identity_forget(struct sg_realm *r, const char *subject)
         s->until_ns = 0;
 }
 
+const struct issued *
+issued_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES],
+            const struct sg_hash *content)
+{
+    const struct issued *s = &r->issued[slot_of(sid, ISSUED_SLOTS)];
+
+    return s->until_ns > sg_mono_ns(r->engine->clock) && memcmp(s->sid, sid, SG_SID_BYTES) == 0 &&
+                   memcmp(s->content.b, content->b, sizeof content->b) == 0
+               ? s
+               : NULL;
+}
+
+static void
+issued_clear(struct issued *s)
+{
+    if (s->token != NULL)
+        explicit_bzero(s->token, strlen(s->token));
+    free(s->token);
+    memset(s, 0, sizeof *s);
+}
+
+void
+issued_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const struct sg_hash *content,
+           const char *token, int64_t exp_sec, int64_t keep_ms)
+{
+    struct issued *s = &r->issued[slot_of(sid, ISSUED_SLOTS)];
+
+    issued_clear(s);
+    if ((s->token = strdup(token)) == NULL)
+        return;
+    memcpy(s->sid, sid, SG_SID_BYTES);
+    s->content = *content;
+    s->exp_sec = exp_sec;
+    s->until_ns = engine_deadline(r->engine, keep_ms);
+}
+
 void
 caches_free(struct sg_realm *r)
 {
     size_t i;
+
+    for (i = 0; i < ISSUED_SLOTS; i++)
+        issued_clear(&r->issued[i]);
 
     for (i = 0; i < IDENTITY_SLOTS; i++)
         free(r->identities[i].identity);

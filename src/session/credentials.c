@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/credentials.h"
 
+#include "base/encode.h"
+#include "jwt/json_scan.h"
+
+#include <stdlib.h>
 #include <strings.h>
 
 /* Cuts the next cookie-pair off *rest; false at the end. Empty pairs are passed over. */
@@ -101,4 +105,54 @@ sg_looks_like_jwt(struct sg_slice text)
             return false;
     }
     return dots == 2 && run > 0;
+}
+
+static bool
+read_member(struct sg_slice json, const char *member, struct sg_buf *out)
+{
+    struct sg_json_level level;
+    struct sg_json_string name, value = {0};
+    bool found = false, good;
+    struct sg_json j;
+    char *text;
+
+    sg_json_init(&j, json);
+    good = sg_json_enter_object(&j, &level);
+    while (good && sg_json_member(&j, &level, &name)) {
+        if (sg_json_is(&name, member) && sg_json_peek(&j) == SG_JSON_STRING)
+            found = good = sg_json_string(&j, &value);
+        else
+            good = sg_json_skip(&j, NULL);
+    }
+    if (!good || !sg_json_end(&j) || !found || (text = malloc(value.raw.len + 1)) == NULL)
+        return false;
+    sg_buf_add(out, sg_slice(text, sg_json_unescape(&value, text)));
+    free(text);
+    return !out->failed;
+}
+
+bool
+sg_jwt_peek(struct sg_slice token, enum sg_jwt_segment segment, const char *member,
+            struct sg_buf *out)
+{
+    const char *dot = token.len > 0 ? memchr(token.ptr, '.', token.len) : NULL;
+    struct sg_slice part;
+    ptrdiff_t n;
+    char *json;
+    bool ok;
+
+    if (dot == NULL)
+        return false;
+    part = sg_slice(token.ptr, (size_t)(dot - token.ptr));
+    if (segment == SG_JWT_PAYLOAD) {
+        token = sg_slice(dot + 1, token.len - part.len - 1);
+        dot = token.len > 0 ? memchr(token.ptr, '.', token.len) : NULL;
+        part = sg_slice(token.ptr, dot != NULL ? (size_t)(dot - token.ptr) : token.len);
+    }
+    if ((json = malloc(part.len + 1)) == NULL)
+        return false;
+    n = sg_b64url_decode(part, (uint8_t *)json, part.len);
+    ok = n > 0 && read_member(sg_slice(json, (size_t)n), member, out);
+    free(json);
+    return ok;
 }

@@ -23,4 +23,11 @@ struct sg_slice sg_bearer_token(struct sg_slice authorization);
 /* Whether the text has the outer form of a compact JWT: three non-empty segments of base64url. */
 bool sg_looks_like_jwt(struct sg_slice text);
 
+/* One string member of a JWT's header or payload, unescaped and appended to out. Nothing about the
+ * token is verified. False, and nothing appended, where there is none or the segment cannot be
+ * read. */
+enum sg_jwt_segment { SG_JWT_HEADER, SG_JWT_PAYLOAD };
+bool sg_jwt_peek(struct sg_slice token, enum sg_jwt_segment segment, const char *member,
+                 struct sg_buf *out);
+
 #endif

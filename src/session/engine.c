@@ -110,6 +110,7 @@ sweep(struct sg_realm *r)
     int64_t jwt_ms = c->token.lifetime_ms + c->token.leeway_ms + MINUTE_MS;
 
     r->sweep.realm = c->name;
+    r->sweep.mirror = sg_phase_rules(r->policy.phase)->mirror;
     r->sweep.feed_keep_ms = 2 * jwt_ms;
     r->sweep.ended_keep_ms = jwt_ms + c->refresh_grace_ms + c->legacy.default_idle_ms;
     r->sweep.ref_keep_ms = jwt_ms + c->session_absolute_ms + c->legacy.default_idle_ms;

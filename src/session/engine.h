@@ -63,7 +63,8 @@ struct sg_counters {
     uint64_t verify_jwt, verify_legacy, verify_both, verify_none, verify_refused,
         verify_unavailable;
     uint64_t token_kept, token_signature; /* tokens known from before; whose signature was checked */
-    uint64_t minted_first, minted_renewed, minted_upstream, minted_shadow, shadow_mismatch;
+    uint64_t minted_first, minted_renewed, minted_repeated, minted_upstream, minted_shadow,
+        shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;
     uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
     uint64_t feed_rows, feed_errors, control_errors;

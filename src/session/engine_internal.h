@@ -25,6 +25,8 @@
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
 #define VERIFIED_BYTES ((size_t)4 << 20) /* per realm and loop: about 4,000 tokens */
 #define IDENTITY_FRESH_MS 1000
+#define ISSUED_SLOTS 4096      /* per realm and loop */
+#define ISSUED_MS 10000        /* /verify mints at most this often for a session, per loop */
 #define IDENTITY_TELL_MS 10000 /* between two lines about trouble with a realm's source */
 
 /* What was learnt of a legacy credential lately, so that its next requests cost one read of the
@@ -41,6 +43,15 @@ struct handle_slot {
     uint8_t sid[SG_SID_BYTES];
     bool used;
     char key[SG_LEGACY_KEY_MAX + 1];
+};
+
+/* The JWT minted last for a session on this loop: who does not keep it is given it once more. */
+struct issued {
+    uint8_t sid[SG_SID_BYTES];
+    struct sg_hash content; /* of all that it says, but its times */
+    uint64_t until_ns;      /* 0 = free */
+    int64_t exp_sec;
+    char *token;
 };
 
 struct identity_slot {
@@ -89,6 +100,7 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct issued issued[ISSUED_SLOTS];
     struct reread *reread;
     uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
@@ -174,6 +186,11 @@ void handle_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const char 
 const struct sg_identity *identity_find(const struct sg_realm *r, const char *subject);
 void identity_put(struct sg_realm *r, const struct sg_identity *identity);
 void identity_forget(struct sg_realm *r, const char *subject);
+/* The JWT of that content minted for the session a moment ago; NULL: mint one. */
+const struct issued *issued_find(const struct sg_realm *r, const uint8_t sid[SG_SID_BYTES],
+                                 const struct sg_hash *content);
+void issued_put(struct sg_realm *r, const uint8_t sid[SG_SID_BYTES], const struct sg_hash *content,
+                const char *token, int64_t exp_sec, int64_t keep_ms);
 void caches_free(struct sg_realm *r);
 
 #endif

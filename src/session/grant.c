@@ -87,16 +87,22 @@ grant_step_mint(struct grant *g)
                              .roles = &g->identity.roles,
                              .permissions = &g->identity.permissions,
                              .attributes = g->identity.attributes};
+    int rc;
 
     q.lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, g->row.absolute_in_ms);
-    if (mint(g->realm, &q, &g->minted, &g->err) != 0) {
+    /* A client that asked for tokens keeps them; one of /verify may drop its cookies. */
+    rc = g->want == WANT_JWT && g->rotate == NULL ? mint_again(g->realm, &q, &g->minted, &g->err)
+                                                  : mint(g->realm, &q, &g->minted, &g->err);
+    if (rc != 0) {
         if (g->err.code == SG_E_LIMIT)
             grant_finish(g, GRANT_NO_TOKEN, "the token would be too large");
         else
             grant_finish(g, GRANT_UNAVAILABLE, "mint");
         return;
     }
-    if (g->renewing || g->row.has_jwt)
+    if (g->minted.again)
+        g->realm->counters.minted_repeated++;
+    else if (g->renewing || g->row.has_jwt)
         g->realm->counters.minted_renewed++;
     else
         g->realm->counters.minted_first++;
@@ -288,7 +294,7 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     }
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
-        grant_finish(g, GRANT_NOBODY, "banned");
+        grant_finish(g, GRANT_BANNED, "banned");
         return;
     }
     if (g->row.expires_in_ms <= 0) {
@@ -412,7 +418,10 @@ looked_up(struct sg_identity_request *request)
     if (!request->found || !request->identity.active) {
         identity_forget(g->realm, g->subject);
         g->realm->counters.refused_banned++;
-        grant_finish(g, GRANT_NOBODY, request->found ? "banned" : "unknown to the identity source");
+        if (request->found)
+            grant_finish(g, GRANT_BANNED, "banned");
+        else
+            grant_finish(g, GRANT_UNKNOWN, "unknown to the identity source");
         return;
     }
     accept_identity(g, &request->identity);

@@ -13,7 +13,9 @@ enum grant_outcome {
     GRANT_TOKEN,       /* a JWT was minted */
     GRANT_NO_TOKEN,    /* the session is good; policy or request do not hand a JWT over */
     GRANT_ANONYMOUS,   /* a session of nobody */
-    GRANT_NOBODY,      /* no such session, ended, or its subject is banned: why says which */
+    GRANT_NOBODY,      /* no such session, or ended: why says which */
+    GRANT_BANNED,      /* its subject is */
+    GRANT_UNKNOWN,     /* its subject is, to the identity source */
     GRANT_UNAVAILABLE, /* it cannot be known now: err */
 };
 

@@ -48,6 +48,7 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     c.jti = (struct segue_slice){jti.ptr, jti.len};
     c.sid = (struct segue_slice){sid.ptr, sid.len};
     c.iat = now;
+    out->again = false;
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
     c.exp = now + out->expires_in_sec;
     c.roles = roles;
@@ -68,6 +69,50 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     if (status != SEGUE_OK)
         return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
                        "%s: %s", segue_strerror(status), why.text);
+    return 0;
+}
+
+/* All that the token says, but its times and its id. */
+static struct sg_hash
+content_of(const struct sg_realm *realm, const struct mint_request *q)
+{
+    char numbers[96];
+    const struct sg_slice fields[] = {
+        sg_str(q->subject),
+        sg_str(q->client_id),
+        sg_str(q->audience),
+        sg_str(q->binding),
+        sg_slice(q->roles->text, q->roles->used),
+        sg_slice(q->permissions->text, q->permissions->used),
+        sg_str(q->attributes),
+        sg_str(realm->signing != NULL ? segue_key_kid(realm->signing) : ""),
+        sg_slice(numbers,
+                 (size_t)snprintf(numbers, sizeof numbers, "%d %d %lld %d", q->bucket, q->epoch,
+                                  (long long)q->source_version, realm->policy.realm_epoch))};
+
+    return sg_hash_fields("segue issued", fields, sizeof fields / sizeof fields[0]);
+}
+
+int
+mint_again(struct sg_realm *realm, const struct mint_request *q, struct minted *out,
+           struct sg_err *err)
+{
+    int64_t now = sg_wall_ms(realm->engine->clock) / 1000, keep_ms = q->lifetime_ms / 3;
+    struct sg_hash content = content_of(realm, q);
+    const struct issued *s = issued_find(realm, q->sid, &content);
+
+    /* Not beyond what the session has left by now. */
+    if (s != NULL && s->exp_sec <= now + (q->lifetime_ms + 999) / 1000) {
+        out->len = strlen(s->token);
+        memcpy(out->token, s->token, out->len + 1);
+        out->expires_in_sec = s->exp_sec - now;
+        out->again = true;
+        return 0;
+    }
+    if (mint(realm, q, out, err) != 0)
+        return -1;
+    issued_put(realm, q->sid, &content, out->token, now + out->expires_in_sec,
+               keep_ms < ISSUED_MS ? keep_ms : ISSUED_MS);
     return 0;
 }
 

@@ -20,11 +20,17 @@ struct minted {
     char token[SEGUE_TOKEN_BYTES + 1];
     size_t len;
     int64_t expires_in_sec;
+    bool again; /* it was minted before */
 };
 
 /* SG_E_DENIED: a required custom claim is missing; SG_E_LIMIT: it would be too large. */
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,
                      struct sg_err *err);
+
+/* As mint; but what was minted for the session a moment ago and says the same is given once more,
+ * so that a client that keeps no cookie costs no signature each time (rule 5). */
+SG_MUST_USE int mint_again(struct sg_realm *realm, const struct mint_request *request,
+                           struct minted *out, struct sg_err *err);
 
 /* How long a token may live: the configured lifetime, at most a third of the legacy idle time (rule
  * 7), never past the end of the session. */

@@ -21,6 +21,19 @@ held(void *ctx, int rc, const struct sg_err *err)
 }
 
 static void
+hold(struct grant *g)
+{
+    g->hold = (struct sg_hold_row){.realm = g->realm->config->name, .bucket = g->bucket};
+    if (g->read.held) {
+        g->hold.held_for_ms = g->read.held_for_ms;
+        held(g, 0, NULL);
+        return;
+    }
+    memcpy(g->hold.sid, g->sid, sizeof g->hold.sid);
+    sg_store_hold_sessions(g->realm->engine->store, &g->hold, 1, grant_deadline(g), held, g);
+}
+
+static void
 renewal_truth(struct truth *t)
 {
     struct grant *g = sg_container_of(t, struct grant, truth);
@@ -42,8 +55,16 @@ renewal_truth(struct truth *t)
         grant_end_displaced(g);
         break;
     case TRUTH_GONE:
-        /* One that merely expired is re-created by the mirror (rule 7). */
-        if (g->read.exp_source_in_ms <= 0)
+        /* Held is the operator's, until it is found again: that nothing is lost now does not tell
+         * what became of it then. */
+        if (g->read.held) {
+            hold(g);
+            break;
+        }
+        /* One that merely expired is re-created by the mirror (rule 7). What the source said was
+         * noted when its answer had come, so its word may end a little earlier; a logout in that
+         * time is the capture's to tell. */
+        if (g->read.exp_source_in_ms <= OP_TIMEOUT_MS)
             grant_step_identity(g);
         else
             grant_end_absent(g);
@@ -58,14 +79,7 @@ renewal_truth(struct truth *t)
         /* fall through */
     case TRUTH_UNDECODABLE:
     case TRUTH_UNPROVEN:
-        if (g->read.held) {
-            g->hold.held_for_ms = g->read.held_for_ms;
-            held(g, 0, NULL);
-            break;
-        }
-        g->hold = (struct sg_hold_row){.realm = g->realm->config->name, .bucket = g->bucket};
-        memcpy(g->hold.sid, g->sid, sizeof g->hold.sid);
-        sg_store_hold_sessions(g->realm->engine->store, &g->hold, 1, grant_deadline(g), held, g);
+        hold(g);
         break;
     }
 }
@@ -95,7 +109,7 @@ session_read(void *ctx, int rc, const struct sg_err *err)
     }
     if (s->banned) {
         g->realm->counters.refused_banned++;
-        grant_finish(g, GRANT_NOBODY, "banned");
+        grant_finish(g, GRANT_BANNED, "banned");
         return;
     }
     if (g->epoch_shown >= 0 && g->epoch_shown < s->epoch) {

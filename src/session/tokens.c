@@ -111,6 +111,8 @@ granted(struct grant *g)
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
+    case GRANT_BANNED:
+    case GRANT_UNKNOWN:
         out.status = SG_TOKEN_INVALID_GRANT;
         break;
     case GRANT_UNAVAILABLE:

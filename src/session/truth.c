@@ -33,6 +33,17 @@ is_followed(const struct sg_realm *r)
            (int64_t)((now - newest) / SG_NS_PER_MS) <= e->options.config->feed_stale_after_ms;
 }
 
+/* Run id and sentinel came in the same atomic step as the record, or its absence. */
+static bool
+stands(const struct truth *t)
+{
+    const struct continuity *c = &t->realm->continuity;
+    const struct sg_legacy_proof *proof = &t->request.proof;
+
+    return c->proven && is_followed(t->realm) && strcmp(proof->run_id, c->run_id) == 0 &&
+           strcmp(proof->sentinel, c->sentinel) == 0;
+}
+
 /* The counters as they are now, after the absence was seen: had anything been evicted or flushed
  * before, it shows. */
 static void
@@ -40,10 +51,8 @@ proved(struct sg_legacy_request *request)
 {
     struct truth *t = sg_container_of(request, struct truth, request);
     const struct continuity *c = &t->realm->continuity;
-    bool holds = request->rc == 0 && c->proven && is_followed(t->realm) &&
-                 strcmp(request->proof.run_id, c->run_id) == 0 &&
-                 strcmp(request->proof.sentinel, c->sentinel) == 0 &&
-                 request->evicted_keys == c->evicted && request->flushes == c->flushes;
+    bool holds = request->rc == 0 && stands(t) && request->evicted_keys == c->evicted &&
+                 request->flushes == c->flushes;
 
     sg_legacy_request_clear(request);
     finish(t, holds ? TRUTH_GONE : TRUTH_UNPROVEN);
@@ -53,7 +62,6 @@ static void
 answered(struct sg_legacy_request *request)
 {
     struct truth *t = sg_container_of(request, struct truth, request);
-    const struct continuity *c = &t->realm->continuity;
 
     if (request->rc != 0) {
         t->err = request->err;
@@ -61,10 +69,8 @@ answered(struct sg_legacy_request *request)
         return;
     }
     if (!request->found) {
-        /* Run id and sentinel came in the same atomic step as the absence; the counters cost more
-         * and are asked for only where the rest holds. */
-        if (!c->proven || strcmp(request->proof.run_id, c->run_id) != 0 ||
-            strcmp(request->proof.sentinel, c->sentinel) != 0) {
+        /* The counters cost more and are asked for only where the rest holds. */
+        if (!stands(t)) {
             sg_legacy_request_clear(request);
             finish(t, TRUTH_UNPROVEN);
             return;
@@ -74,6 +80,7 @@ answered(struct sg_legacy_request *request)
         submit(t, proved);
         return;
     }
+    t->proven = stands(t);
     t->value = request->read_value;
     request->read_value = SG_BUF_INIT(0);
     t->ttl_ms = request->read_ttl_ms;

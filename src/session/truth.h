@@ -25,6 +25,7 @@ struct truth {
     struct sg_legacy_record record;
     struct sg_buf value;
     int64_t ttl_ms; /* remaining; a record without TTL counts as its idle time */
+    bool proven;    /* nothing is known to have been lost, by what came with the read */
     struct sg_err err;
 };
 

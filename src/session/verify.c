@@ -38,6 +38,38 @@ static void ask_session(struct verify *v, enum grant_want want);
 static void use_jwt(struct verify *v);
 static void answer_by_jwt(struct verify *v);
 
+/* While the legacy store is the truth the app can judge the credential by itself. */
+static void
+pass_through(struct verify *v)
+{
+    v->keep_jwt = true;
+    verify_answer(v, SG_CRED_LEGACY, "passed through");
+}
+
+/* The app may let in whom the identity source does not know (yet); in observe nothing at all is
+ * refused that it accepts. */
+static bool
+is_the_apps_to_judge(const struct verify *v, enum grant_outcome outcome)
+{
+    return sg_phase_rules(v->realm->policy.phase)->legacy_is_truth &&
+           (outcome == GRANT_UNKNOWN || v->realm->policy.phase == SG_OBSERVE);
+}
+
+/* The legacy credential came to nothing: whether the JWT, good or expired, speaks instead. */
+static bool
+try_jwt(struct verify *v)
+{
+    if (v->legacy_wins) {
+        v->legacy_wins = false;
+        use_jwt(v);
+        return true;
+    }
+    if (v->state != JWT_EXPIRED || !v->jwt_in_cookie || v->asked_session)
+        return false;
+    ask_session(v, WANT_JWT);
+    return true;
+}
+
 static void
 legacy_answered(struct grant *g)
 {
@@ -54,24 +86,28 @@ legacy_answered(struct grant *g)
         verify_answer(v, SG_CRED_LEGACY, g->why);
         break;
     case GRANT_ANONYMOUS:
-        verify_nobody(v, g->why); /* the record says so: it wins over a JWT of an earlier login */
+        /* The record says so: it wins over a JWT of an earlier login, unless the store may have
+         * forgotten that login. */
+        if (!g->truth.proven && try_jwt(v))
+            break;
+        verify_nobody(v, g->why);
         break;
+    case GRANT_BANNED:
+    case GRANT_UNKNOWN:
+        if (is_the_apps_to_judge(v, g->outcome)) {
+            pass_through(v);
+            break;
+        }
+        /* fall through */
     case GRANT_NOBODY:
-        if (v->legacy_wins) {
-            v->legacy_wins = false;
-            use_jwt(v);
-        } else if (v->state == JWT_EXPIRED && v->jwt_in_cookie && !v->asked_session)
-            ask_session(v, WANT_JWT);
-        else
+        if (!try_jwt(v))
             verify_nobody(v, g->why);
         break;
     case GRANT_UNAVAILABLE:
-        /* While the legacy store is the truth the app can judge the credential by itself, so nobody
-         * is turned away because Segue's own side is down. */
-        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins) {
-            v->keep_jwt = true;
-            verify_answer(v, SG_CRED_LEGACY, "passed through");
-        } else
+        /* Nobody is turned away because Segue's own side is down. */
+        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins)
+            pass_through(v);
+        else
             verify_refuse(v, 503, g->why, false);
         break;
     }
@@ -184,6 +220,8 @@ session_answered(struct grant *g)
         break;
     case GRANT_ANONYMOUS:
     case GRANT_NOBODY:
+    case GRANT_BANNED:
+    case GRANT_UNKNOWN:
         if (v->legacy_key.len > 0 && !v->asked_legacy)
             ask_legacy(v);
         else
@@ -193,11 +231,9 @@ session_answered(struct grant *g)
         if (v->spare) {
             v->spare = false;
             answer_by_jwt(v);
-        } else if (v->legacy_key.len > 0 &&
-                   sg_phase_rules(v->realm->policy.phase)->legacy_is_truth) {
-            v->keep_jwt = true;
-            verify_answer(v, SG_CRED_LEGACY, "passed through");
-        } else
+        } else if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth)
+            pass_through(v);
+        else
             verify_refuse(v, 503, g->why, false);
         break;
     }
@@ -292,6 +328,35 @@ use_jwt(struct verify *v)
 /* ---- reading what was shown ---- */
 
 static void
+find_jwt_cookie(struct verify *v)
+{
+    v->jwt = sg_cookie_find(sg_buf_slice(&v->cookie), v->realm->config->token.cookie);
+    v->jwt_in_cookie = v->jwt.ptr != NULL;
+}
+
+/* A bearer token that names neither a key nor the issuer of any realm here is the app's own affair:
+ * it is passed on as it came, and says nothing about anybody. */
+static bool
+is_foreign(const struct verify *v)
+{
+    struct sg_buf kid = SG_BUF_INIT(256), iss = SG_BUF_INIT(1024);
+    bool ours = false;
+    int i;
+
+    (void)sg_jwt_peek(v->jwt, SG_JWT_HEADER, "kid", &kid);
+    (void)sg_jwt_peek(v->jwt, SG_JWT_PAYLOAD, "iss", &iss);
+    for (i = 0; i < v->engine->n_realms && !ours; i++) {
+        const struct sg_realm *r = v->engine->realms[i];
+
+        ours = (iss.len > 0 && sg_slice_eq(sg_buf_slice(&iss), sg_str(r->config->issuer))) ||
+               (kid.len > 0 && segue_keyset_find(r->keys, kid.ptr) != NULL);
+    }
+    sg_buf_free(&kid);
+    sg_buf_free(&iss);
+    return !ours;
+}
+
+static void
 judge_jwt(struct verify *v)
 {
     struct sg_realm *r = v->realm;
@@ -302,6 +367,12 @@ judge_jwt(struct verify *v)
         return;
     status = mint_verify(r, v->jwt, &v->claims_buf, &v->claims);
     if (status != SEGUE_OK && status != SEGUE_EXPIRED) {
+        if (!v->jwt_in_cookie && is_foreign(v)) {
+            v->foreign = true;
+            find_jwt_cookie(v);
+            judge_jwt(v);
+            return;
+        }
         v->state = JWT_BAD;
         v->bad = segue_strerror(status);
         /* Another instance may know a newer key, or have a clock that is ahead. */
@@ -373,10 +444,8 @@ find_credentials(struct verify *v)
         v->jwt = bearer;
     else if (bearer.ptr != NULL)
         v->legacy = bearer;
-    if (v->jwt.ptr == NULL) {
-        v->jwt = sg_cookie_find(sg_buf_slice(&v->cookie), c->token.cookie);
-        v->jwt_in_cookie = v->jwt.ptr != NULL;
-    }
+    if (v->jwt.ptr == NULL)
+        find_jwt_cookie(v);
     if (v->legacy.ptr == NULL) {
         v->legacy = sg_cookie_find(sg_buf_slice(&v->cookie), c->legacy.cookie);
         v->legacy_in_cookie = v->legacy.ptr != NULL;
@@ -433,5 +502,7 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     else if (v->legacy.ptr != NULL && !sg_phase_rules(v->realm->policy.phase)->accept_legacy)
         verify_nobody(v, "session tokens are no longer accepted here: log in again");
     else
-        verify_nobody(v, v->state == JWT_NONE ? "no credential" : v->bad);
+        verify_nobody(v, v->state != JWT_NONE ? v->bad
+                         : v->foreign         ? "not a token of this issuer"
+                                              : "no credential");
 }

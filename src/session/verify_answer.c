@@ -122,8 +122,11 @@ verify_answer(struct verify *v, enum sg_credential credential, const char *why)
 void
 verify_nobody(struct verify *v, const char *why)
 {
-    bool bearer = (v->jwt.ptr != NULL && !v->jwt_in_cookie) ||
-                  (v->legacy.ptr != NULL && !v->legacy_in_cookie);
+    /* A session cookie that is no longer accepted gets the explanation as well. */
+    bool bad_token =
+        v->foreign || (v->jwt.ptr != NULL && !v->jwt_in_cookie) ||
+        (v->legacy.ptr != NULL &&
+         (!v->legacy_in_cookie || !sg_phase_rules(v->realm->policy.phase)->accept_legacy));
 
     v->subject[0] = '\0';
     if (v->csrf)
@@ -134,7 +137,7 @@ verify_nobody(struct verify *v, const char *why)
     else if (v->jwt.ptr != NULL && !v->jwt_in_cookie)
         verify_refuse(v, 401, why, true);
     else if (v->in.required)
-        verify_refuse(v, 401, why, bearer);
+        verify_refuse(v, 401, why, bad_token);
     else
         verify_answer(v, SG_CRED_NONE, why);
 }

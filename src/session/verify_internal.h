@@ -26,6 +26,7 @@ struct verify {
     struct sg_buf cookie, authorization; /* copies */
     struct sg_slice jwt, legacy;         /* into the copies */
     bool jwt_in_cookie, legacy_in_cookie, csrf;
+    bool foreign; /* a bearer token was shown that is none of ours */
     enum jwt_state state;
     const char *bad;
     struct segue_claims claims;

@@ -9,8 +9,8 @@ static const struct sg_pg_stmt st_poll = {
     "store.outbox_poll",
     "SELECT o.bucket, o.sid, o.version, s.ended_at IS NOT NULL, -segue.ms_until(s.ended_at), "
     "segue.ms_until(segue.life_end(s.exp_source, s.exp_segue, s.exp_absolute)), s.idle_ms, "
-    "s.handle, s.record, segue.ms_until(s.exp_source) FROM segue.outbox AS o JOIN segue.session AS "
-    "s USING (realm, bucket, sid) "
+    "s.handle, s.record, segue.ms_until(s.exp_source), s.held_at IS NOT NULL "
+    "FROM segue.outbox AS o JOIN segue.session AS s USING (realm, bucket, sid) "
     "WHERE o.realm = $1 ORDER BY s.ended_at IS NULL, o.at, o.bucket, o.sid LIMIT $2::int",
     2, 0, false};
 
@@ -83,6 +83,7 @@ poll_take(struct sg_store_op *op, struct sg_part *part)
         r->expires_in_ms = sg_pg_int(b, 0, i, 5, INT64_MAX);
         r->idle_ms = sg_pg_int(b, 0, i, 6, 0);
         r->exp_source_in_ms = sg_pg_int(b, 0, i, 9, INT64_MIN);
+        r->held = sg_read_bool(part, 0, i, 10);
         r->handle = sg_buf_slice(&held->row[i].handle);
         r->record = sg_buf_slice(&held->row[i].record);
     }

@@ -228,7 +228,7 @@ static bool
 is_worth_a_try_alone(enum sg_code code)
 {
     return code == SG_E_CONFLICT || code == SG_E_NOT_OWNER || code == SG_E_INVALID ||
-           code == SG_E_INTERNAL || code == SG_E_LIMIT;
+           code == SG_E_INTERNAL;
 }
 
 static void
@@ -262,7 +262,8 @@ sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadl
 
     if (r == NULL)
         abort();
-    *r = (struct sg_rotation_wait){.rotate = rotate, .deadline_ns = deadline_ns, .done = done, .ctx = ctx};
+    *r = (struct sg_rotation_wait){
+        .rotate = rotate, .deadline_ns = deadline_ns, .done = done, .ctx = ctx};
     rotate->successor_sealed = (struct sg_buf){0};
     if (w->n == WAITING_MAX) {
         start_alone(store, r, true);

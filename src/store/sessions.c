@@ -18,6 +18,7 @@ enum {
     COL_ABSOLUTE_IN,
     COL_JWT_IN,
     COL_SEEN,
+    COL_SEEN_AGO,
     COL_DIRTY,
     N_COLS
 };
@@ -29,27 +30,34 @@ static const struct sg_pg_stmt st_put = {
     "store.sessions_put",
     "WITH i AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::int[], $3::bytea[], $4::text[], "
     "$5::int[], $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], "
-    "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::boolean[], $17::boolean[]) "
+    "$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::boolean[], $17::bigint[], "
+    "$18::boolean[]) "
     "WITH ORDINALITY AS t(realm, bucket, sid, subject, generation, origin, client_id, "
-    "store_digest, handle, record, idle_ms, source_in, segue_in, absolute_in, jwt_in, seen, dirty, "
+    "store_digest, handle, record, idle_ms, source_in, segue_in, absolute_in, jwt_in, seen, "
+    "seen_ago, dirty, "
     "ord)), "
     "w AS (INSERT INTO segue.session AS s (realm, bucket, sid, subject, generation, origin, "
     "client_id, store_digest, handle, record, idle_ms, exp_source, exp_segue, exp_absolute, "
     "source_seen_at, jwt_first_at, jwt_until) "
     "SELECT realm, bucket, sid, subject, generation, origin, client_id, store_digest, handle, "
-    "record, idle_ms, segue.in_ms(source_in), segue.in_ms(segue_in), segue.in_ms(absolute_in), "
-    "CASE WHEN seen THEN clock_timestamp() END, CASE WHEN jwt_in IS NOT NULL THEN now() END, "
+    "record, idle_ms, segue.in_ms(source_in - seen_ago), segue.in_ms(segue_in), "
+    "segue.in_ms(absolute_in), "
+    "CASE WHEN seen THEN segue.in_ms(-seen_ago) END, CASE WHEN jwt_in IS NOT NULL THEN now() END, "
     "segue.in_ms(jwt_in) FROM i ORDER BY ord "
     "ON CONFLICT (realm, bucket, sid) DO UPDATE SET "
     "client_id = CASE WHEN EXCLUDED.client_id <> '' THEN EXCLUDED.client_id ELSE s.client_id END, "
     "store_digest = coalesce(EXCLUDED.store_digest, s.store_digest), "
     "handle = coalesce(EXCLUDED.handle, s.handle), "
-    "record = coalesce(EXCLUDED.record, s.record), "
-    "idle_ms = CASE WHEN EXCLUDED.idle_ms > 0 THEN EXCLUDED.idle_ms ELSE s.idle_ms END, "
+    "record = CASE WHEN EXCLUDED.source_seen_at < s.source_seen_at THEN s.record ELSE "
+    "coalesce(EXCLUDED.record, s.record) END, "
+    "idle_ms = CASE WHEN EXCLUDED.idle_ms > 0 AND "
+    "(EXCLUDED.source_seen_at < s.source_seen_at) IS NOT TRUE THEN EXCLUDED.idle_ms ELSE s.idle_ms "
+    "END, "
     "last_seen_at = clock_timestamp(), "
-    "exp_source = coalesce(EXCLUDED.exp_source, s.exp_source), "
+    "exp_source = CASE WHEN EXCLUDED.source_seen_at < s.source_seen_at THEN s.exp_source ELSE "
+    "coalesce(EXCLUDED.exp_source, s.exp_source) END, "
     "exp_segue = greatest(EXCLUDED.exp_segue, s.exp_segue), "
-    "source_seen_at = coalesce(EXCLUDED.source_seen_at, s.source_seen_at), "
+    "source_seen_at = greatest(EXCLUDED.source_seen_at, s.source_seen_at), "
     "held_at = CASE WHEN EXCLUDED.source_seen_at IS NULL THEN s.held_at END, "
     "jwt_first_at = coalesce(s.jwt_first_at, EXCLUDED.jwt_first_at), "
     "jwt_until = greatest(s.jwt_until, EXCLUDED.jwt_until), "
@@ -135,8 +143,13 @@ add_session(struct sg_columns *columns, const struct sg_session_row *r)
 static void
 merge_earlier(struct sg_session_row *row, const struct sg_session_row *earlier)
 {
-    if (row->exp_source_in_ms < 0)
+    bool later_read = earlier->seen_in_source &&
+                      (!row->seen_in_source || earlier->seen_ms_ago < row->seen_ms_ago);
+
+    if (row->exp_source_in_ms < 0 || (row->seen_in_source && later_read))
         row->exp_source_in_ms = earlier->exp_source_in_ms;
+    if (later_read)
+        row->seen_ms_ago = earlier->seen_ms_ago;
     if (row->exp_segue_in_ms < earlier->exp_segue_in_ms)
         row->exp_segue_in_ms = earlier->exp_segue_in_ms;
     if (row->jwt_until_in_ms < earlier->jwt_until_in_ms)
@@ -164,6 +177,7 @@ sg_sessions_build(struct sg_store_op *op, struct sg_part *part, struct sg_column
             merge_earlier(&row, &rows[op->entries[k].row]);
         add_session(columns, &row);
         sg_column_bool(columns, COL_SEEN, row.seen_in_source);
+        sg_column_int(columns, COL_SEEN_AGO, row.seen_in_source ? row.seen_ms_ago : 0);
         sg_column_bool(columns, COL_DIRTY, row.mark_dirty);
     }
     sg_part_fence(part, columns, COL_BUCKET);

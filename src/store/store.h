@@ -82,6 +82,8 @@ struct sg_session_row {
     int64_t jwt_until_in_ms;    /* a JWT is being minted that expires then; -1 = none is */
     bool mark_dirty;            /* put it into the outbox: the mirror must follow */
     bool seen_in_source;        /* the source holds it: clears a hold */
+    int64_t seen_ms_ago; /* when the source was asked: what was read later is not overwritten by
+                            what was read before (rule 11) */
     /* out */
     bool live;              /* false: ended; nothing was changed */
     int64_t created_ms;     /* database clock, Unix ms */
@@ -321,6 +323,7 @@ struct sg_outbox_row {
     int64_t ended_for_ms;
     int64_t expires_in_ms, idle_ms;
     int64_t exp_source_in_ms;       /* the source's own word; INT64_MIN = it never held it */
+    bool held;                      /* absent without proof: the operator's */
     struct sg_slice handle, record; /* sealed; valid during the callback's list only */
 };
 struct sg_outbox_poll {
@@ -349,7 +352,8 @@ struct sg_unseen_row {
     char subject[201];
     int generation;
     uint8_t store_digest[SG_DIGEST_BYTES];
-    int64_t expires_in_ms, unseen_for_ms;
+    int64_t expires_in_ms, unseen_for_ms, idle_ms;
+    int64_t exp_source_in_ms; /* the source's own word; INT64_MIN = none */
     bool held;
     struct sg_buf handle;
 };
@@ -380,6 +384,7 @@ struct sg_sweep {
     int64_t ref_keep_ms;   /* tombstones and refs not seen any more: longer than the longest legacy
                             * idle time plus a JWT's lifetime, or a logged-out token could be
                             * exchanged again */
+    bool mirror;           /* ends that are still in the outbox are kept, however old */
     int bucket;            /* in: 0 at first; out: where to go on */
     int64_t deleted;       /* out */
 };

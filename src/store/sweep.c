@@ -23,23 +23,28 @@ static const struct sg_pg_stmt st_refresh = {
     "store.sweep_refresh",
     DELETE_OLDER("segue.refresh_token", "expires_at") "SELECT count(*) FROM d", 3, 0, false};
 
-/* Ended, or over by time and with its last JWT. */
+/* Ended, or over by time and with its last JWT. While there is a mirror, not one whose end the
+ * legacy store has yet to be told: nobody else would remember it. */
 static const struct sg_pg_stmt st_sessions = {
     "store.sweep_sessions",
-    DELETE_OLDER("segue.session",
-                 "coalesce(ended_at, CASE WHEN segue.life_end(exp_source, exp_segue, exp_absolute) "
-                 "IS NOT NULL THEN greatest(segue.life_end(exp_source, exp_segue, exp_absolute), "
-                 "jwt_until) END)") ", o AS (DELETE FROM segue.outbox AS o USING d WHERE "
-                                    "o.realm = d.realm AND o.bucket = d.bucket AND o.sid = d.sid) "
-                                    "SELECT count(*) FROM d",
-    3, 0, false};
+    DELETE_OLDER(
+        "segue.session",
+        "CASE WHEN ended_at IS NULL THEN CASE WHEN segue.life_end(exp_source, exp_segue, "
+        "exp_absolute) IS NOT NULL THEN greatest(segue.life_end(exp_source, exp_segue, "
+        "exp_absolute), jwt_until) END WHEN NOT $4::boolean OR NOT EXISTS (SELECT FROM "
+        "segue.outbox AS o WHERE o.realm = session.realm AND o.bucket = session.bucket "
+        "AND o.sid = session.sid) THEN ended_at END") ", o AS (DELETE FROM segue.outbox AS "
+                                                      "o USING d WHERE o.realm = d.realm "
+                                                      "AND o.bucket = d.bucket AND o.sid "
+                                                      "= d.sid) SELECT count(*) FROM d",
+    4, 0, false};
 
 static const struct sg_pg_stmt st_refs = {
     "store.sweep_refs",
     DELETE_OLDER("segue.token_ref", "greatest(ended_at, seen_at)") "SELECT count(*) FROM d", 3, 0,
     false};
 
-enum { COL_REALM, COL_BUCKETS, COL_FEED_KEEP, COL_ENDED_KEEP, COL_REF_KEEP };
+enum { COL_REALM, COL_BUCKETS, COL_FEED_KEEP, COL_ENDED_KEEP, COL_REF_KEEP, COL_MIRROR };
 enum { CALL_FIRST = 1, CALL_END = 5 };
 
 struct sweep_op {
@@ -68,12 +73,13 @@ sweep_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *col
     sg_column_int_value(columns, COL_FEED_KEEP, s->feed_keep_ms);
     sg_column_int_value(columns, COL_ENDED_KEEP, s->ended_keep_ms);
     sg_column_int_value(columns, COL_REF_KEEP, s->ref_keep_ms);
+    sg_column_value(columns, COL_MIRROR, sg_str(s->mirror ? "t" : "f"));
     sg_part_fence(part, columns, COL_BUCKETS);
     sg_part_call(part, &st_feed, columns, (const uint8_t[]){COL_REALM, COL_BUCKETS, COL_FEED_KEEP});
     sg_part_call(part, &st_refresh, columns,
                  (const uint8_t[]){COL_REALM, COL_BUCKETS, COL_ENDED_KEEP});
     sg_part_call(part, &st_sessions, columns,
-                 (const uint8_t[]){COL_REALM, COL_BUCKETS, COL_ENDED_KEEP});
+                 (const uint8_t[]){COL_REALM, COL_BUCKETS, COL_ENDED_KEEP, COL_MIRROR});
     sg_part_call(part, &st_refs, columns, (const uint8_t[]){COL_REALM, COL_BUCKETS, COL_REF_KEEP});
 }
 

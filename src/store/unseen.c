@@ -12,7 +12,8 @@
 static const struct sg_pg_stmt st_page = {
     "store.unseen_page",
     "SELECT bucket, sid, subject, generation, store_digest, segue.ms_until(ends_at), "
-    "-segue.ms_until(source_seen_at), held_at IS NOT NULL, handle, unseen, scanned "
+    "-segue.ms_until(source_seen_at), held_at IS NOT NULL, handle, unseen, scanned, "
+    "segue.ms_until(exp_source), idle_ms "
     "FROM (SELECT p.*, lead(true) OVER w IS NULL AS last, count(*) OVER () AS scanned, "
     "p.ended_at IS NULL AND p.store_digest IS NOT NULL "
     "AND p.source_seen_at < clock_timestamp() - $4::bigint * interval '1 millisecond' "
@@ -20,7 +21,8 @@ static const struct sg_pg_stmt st_page = {
     "AND NOT EXISTS (SELECT FROM segue.outbox AS o WHERE o.realm = $1 AND o.bucket = p.bucket "
     "AND o.sid = p.sid) AS unseen "
     "FROM (SELECT bucket, sid, subject, generation, store_digest, source_seen_at, held_at, "
-    "ended_at, handle, segue.life_end(exp_source, exp_segue, exp_absolute) AS ends_at "
+    "ended_at, handle, exp_source, idle_ms, segue.life_end(exp_source, exp_segue, exp_absolute) AS "
+    "ends_at "
     "FROM segue.session WHERE realm = $1 AND (bucket, sid) > ($2::int, $3::bytea) "
     "ORDER BY bucket, sid LIMIT 4000) AS p WINDOW w AS (ORDER BY p.bucket, p.sid)) AS q "
     "WHERE unseen OR last ORDER BY bucket, sid",
@@ -59,6 +61,8 @@ read_row(const struct sg_part *part, int i, struct sg_unseen_row *r)
     r->unseen_for_ms = sg_pg_int(b, 0, i, 6, 0);
     r->held = sg_read_bool(part, 0, i, 7);
     r->handle = sg_read_bytea(part, 0, i, 8);
+    r->exp_source_in_ms = sg_pg_int(b, 0, i, 11, INT64_MIN);
+    r->idle_ms = sg_pg_int(b, 0, i, 12, 0);
 }
 
 static void

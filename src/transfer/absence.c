@@ -44,6 +44,18 @@ may_be_lost(const struct sg_absence *a)
            a->unseen_for_ms >= a->lossy_to_ms - CLOCK_MARGIN_MS;
 }
 
+/* Its time ran out while nobody looked: whether it was there until then, nobody knows. A touch of
+ * the last eighth of its life may not be known here (rule 14). */
+static bool
+ran_out_unwatched(const struct sg_absence *a)
+{
+    int64_t ago = -a->source_expires_in_ms;
+
+    return a->unwatched_from_ms >= 0 &&
+           ago <= a->unwatched_from_ms + a->idle_ms / 8 + CLOCK_MARGIN_MS &&
+           ago >= a->unwatched_to_ms - CLOCK_MARGIN_MS;
+}
+
 enum sg_absence_verdict
 sg_absence_judge(const struct sg_absence *a)
 {
@@ -53,6 +65,8 @@ sg_absence_judge(const struct sg_absence *a)
         return SG_ABSENCE_EXPIRED;
     if (a->held)
         return SG_ABSENCE_HELD;
+    if (a->source_expires_in_ms != INT64_MIN && a->source_expires_in_ms <= 0)
+        return ran_out_unwatched(a) ? SG_ABSENCE_UNPROVEN : SG_ABSENCE_EXPIRED;
     if (a->proven || (a->kept && !may_be_lost(a)))
         return SG_ABSENCE_DELETED;
     return SG_ABSENCE_UNPROVEN;

@@ -35,11 +35,15 @@ struct sg_absence {
     /* Where a restart lay between: what was written between the beat that was found again and the
      * restart may be lost. Ages of both ends; from -1 = there was none. */
     int64_t lossy_from_ms, lossy_to_ms;
+    int64_t source_expires_in_ms, idle_ms; /* by the source's own word; INT64_MIN = none */
+    /* When nobody followed the store, before this scan. Ages of both ends; from -1 = it was
+     * followed all along. */
+    int64_t unwatched_from_ms, unwatched_to_ms;
 };
 
 enum sg_absence_verdict {
     SG_ABSENCE_NONE,     /* it is there */
-    SG_ABSENCE_EXPIRED,  /* its life was over: nothing to do */
+    SG_ABSENCE_EXPIRED,  /* its life was over, at least in the source: nothing to do */
     SG_ABSENCE_DELETED,  /* end it */
     SG_ABSENCE_UNPROVEN, /* hold it */
     SG_ABSENCE_HELD,     /* leave it held */

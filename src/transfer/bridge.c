@@ -81,6 +81,7 @@ sg_bridge_open(const struct sg_bridge_options *options, struct sg_bridge **out, 
     b->silent = o->silent;
     b->loop = options->loop;
     b->clock = options->clock;
+    b->all = options->config;
     b->config = options->realm;
     b->realm = options->realm->name;
     b->ring = options->ring;

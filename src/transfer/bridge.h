@@ -18,6 +18,7 @@
 struct sg_bridge {
     uv_loop_t *loop;
     const struct sg_clock *clock;
+    const struct sg_config *all;
     const struct sg_realm_config *config;
     const char *realm;
     const struct sg_keyring *ring;

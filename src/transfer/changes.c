@@ -42,6 +42,7 @@ struct sg_changes {
     int end_of[SG_CHANGES_KEYS]; /* row of ends -> job */
     struct part parts[SG_SHARDS_MAX];
     int n_refs, pending;
+    uint64_t asked_ns; /* the legacy store, for the records */
     struct sg_load *load;
     struct sg_err err;
     struct sg_changes_counts counts;
@@ -400,6 +401,7 @@ load_records(struct sg_changes *c)
         finish(c);
         return;
     }
+    sg_load_asked_at(c->load, c->asked_ns);
     for (i = 0; i < c->n; i++) {
         struct job *j = &c->jobs[i];
 
@@ -439,6 +441,7 @@ read_records(struct sg_changes *c)
     int i;
 
     c->pending = 1;
+    c->asked_ns = sg_mono_ns(c->bridge->clock);
     for (i = 0; i < c->n; i++) {
         struct job *j = &c->jobs[i];
 

@@ -218,6 +218,8 @@ on_touched(struct sg_legacy_request *request)
     if (request->found) {
         t->settled = true;
         d->counts.touched++;
+    } else if (t->row->held) {
+        t->hold = true; /* the operator's: it is not made again by itself */
     } else if (must_create(t, d->events.is_proven(d->events.ctx))) {
         create(t);
         return;

@@ -34,7 +34,7 @@ struct sg_follow {
     uint64_t trouble_ns;
     struct sg_follow_counts counts;
     int n_shards, open_handles;
-    bool stopping;
+    bool stopping, paused;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
     struct gate gates[SG_SHARDS_MAX];
@@ -80,7 +80,7 @@ work(struct sg_follow *f)
 {
     int lane;
 
-    for (lane = 0; lane < f->n_shards && !f->stopping; lane++) {
+    for (lane = 0; lane < f->n_shards && !f->stopping && !f->paused; lane++) {
         if (f->bridge->silent[lane])
             set_lane_aside(f, lane);
         else
@@ -250,6 +250,14 @@ sg_follow_beat(struct sg_follow *f, int64_t beat, int64_t sent_ms)
 {
     end_lone_half(f);
     sg_pulse_beat(f->pulse, beat, sent_ms);
+}
+
+void
+sg_follow_pause(struct sg_follow *f, bool paused)
+{
+    f->paused = paused;
+    if (!paused)
+        work(f);
 }
 
 void

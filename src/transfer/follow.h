@@ -43,6 +43,9 @@ const struct sg_follow_counts *sg_follow_counted(const struct sg_follow *follow)
 /* Age of the last heartbeat the shard has, by this clock; -1 = none yet. */
 int64_t sg_follow_lag_ms(const struct sg_follow *follow, int shard);
 
+/* Lets what changes wait, or no longer: the shards are locked. */
+void sg_follow_pause(struct sg_follow *follow, bool paused);
+
 /* Takes no more keys; stopped is called when what is under way has come back, then it is freed. */
 void sg_follow_stop(struct sg_follow *follow, void (*stopped)(void *ctx), void *ctx);
 

@@ -22,8 +22,15 @@ sg_load_new(const struct sg_bridge *bridge, int records, struct sg_load **out, s
     }
     l->bridge = bridge;
     l->capacity = records;
+    l->asked_ns = sg_mono_ns(bridge->clock);
     *out = l;
     return 0;
+}
+
+void
+sg_load_asked_at(struct sg_load *l, uint64_t mono_ns)
+{
+    l->asked_ns = mono_ns;
 }
 
 void

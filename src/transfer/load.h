@@ -39,6 +39,8 @@ void sg_load_free(struct sg_load *load); /* not while it is under way */
 SG_MUST_USE int sg_load_add(struct sg_load *load, struct sg_slice key, struct sg_slice value,
                             int64_t ttl_ms, const char *found, struct sg_err *err);
 int sg_load_count(const struct sg_load *load);
+/* When the legacy store was asked for the records; otherwise it was when the load was made. */
+void sg_load_asked_at(struct sg_load *load, uint64_t mono_ns);
 
 /* May be called again after it was done. */
 void sg_load_start(struct sg_load *load, const struct sg_load_options *options);

@@ -36,6 +36,7 @@ struct sg_load {
     const struct sg_bridge *bridge;
     struct sg_load_options options;
     int capacity, n;
+    uint64_t asked_ns; /* the legacy store */
     struct item *items;
     int *of; /* row -> item, for the step under way */
     union {

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define KEPT_KEY_BYTES 65536
-
 /* ---- 4: sessions and rejects ---- */
 
 static int
@@ -28,21 +26,11 @@ seal(struct sg_load *l, struct item *it, const uint8_t *sid, struct sg_err *err)
 static int
 seal_reject(struct sg_load *l, struct item *it, struct sg_err *err)
 {
-    const struct sg_bridge *b = l->bridge;
-    const struct sg_record *r = &it->record;
-    /* Nobody names a session so; its beginning is enough to find it by hand. */
-    size_t key_bytes = r->key.len < KEPT_KEY_BYTES ? r->key.len : KEPT_KEY_BYTES;
-
     sg_buf_free(&it->handle);
     sg_buf_free(&it->value);
-    it->handle = SG_BUF_INIT(KEPT_KEY_BYTES + SG_SEAL_OVERHEAD);
-    it->value = SG_BUF_INIT(SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD);
-    if (sg_seal_reject_key(b->ring, b->realm, r->digest, sg_slice(r->key.ptr, key_bytes),
-                           &it->handle, err) != 0)
-        return -1;
-    if (r->value.len == 0 || r->value.len > SG_LEGACY_VALUE_MAX)
-        return 0; /* to be read again from the source by its key */
-    return sg_seal_reject_value(b->ring, b->realm, r->digest, r->value, &it->value, err);
+    it->handle = SG_BUF_INIT(SG_RECORD_KEPT_BYTES);
+    it->value = SG_BUF_INIT(SG_RECORD_KEPT_BYTES);
+    return sg_record_seal_reject(l->bridge, &it->record, &it->handle, &it->value, err);
 }
 
 static void
@@ -95,6 +83,7 @@ add_session(struct sg_load *l, int i)
     row->exp_absolute_in_ms = l->bridge->config->session_absolute_ms;
     row->jwt_until_in_ms = -1;
     row->seen_in_source = true;
+    row->seen_ms_ago = (int64_t)((sg_mono_ns(l->bridge->clock) - l->asked_ns) / SG_NS_PER_MS);
     l->ledger_buckets[l->n_rows] = it->record.bucket;
     l->of[l->n_rows++] = i;
 }

@@ -38,6 +38,7 @@ struct sg_reconcile {
     int shard, pending;
     struct sg_unseen_poll poll;
     struct suspect suspects[PAGE_ROWS];
+    uint64_t asked_ns; /* the legacy store, for this page's */
     struct sg_hold_row holds[PAGE_ROWS];
     int n_holds;
     struct sg_load *load;
@@ -260,6 +261,10 @@ judge(struct sg_reconcile *r, struct suspect *s, const struct sg_reconcile_proof
         .kept = proof->facts.kept && same,
         .lossy_from_ms = proof->facts.lossy_from_ms,
         .lossy_to_ms = proof->facts.lossy_to_ms,
+        .source_expires_in_ms = s->row->exp_source_in_ms,
+        .idle_ms = s->row->idle_ms,
+        .unwatched_from_ms = proof->facts.unwatched_from_ms,
+        .unwatched_to_ms = proof->facts.unwatched_to_ms,
     };
 
     switch (sg_absence_judge(&absence)) {
@@ -299,6 +304,7 @@ load_found(struct sg_reconcile *r)
         on_page_part(r, -1, &err);
         return;
     }
+    sg_load_asked_at(r->load, r->asked_ns);
     for (i = 0; i < r->poll.n_rows; i++) {
         const struct suspect *s = &r->suspects[i];
 
@@ -381,6 +387,8 @@ read_suspect(struct sg_reconcile *r, int i)
     s->read.op = SG_LEGACY_READ;
     s->read.deadline_ns = sg_bridge_deadline(r->bridge, READ_TIMEOUT_MS);
     s->read.done = on_read;
+    if (i == 0)
+        r->asked_ns = sg_mono_ns(r->bridge->clock);
     r->pending++;
     r->bridge->legacy->type->submit(r->bridge->legacy, &s->read);
 }

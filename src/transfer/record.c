@@ -2,8 +2,11 @@
 #include "transfer/record.h"
 
 #include "keys/digest.h"
+#include "store/sealed.h"
 
 #include <stdio.h>
+
+#define KEPT_KEY_BYTES 65536
 
 static void
 reject(struct sg_record *r, const char *reason, const char *place)
@@ -62,4 +65,19 @@ sg_record_sid(const struct sg_bridge *b, const uint8_t *digest, const char *subj
     id = sg_session_id(&b->realm_key, &h, sg_str(subject), (uint64_t)generation);
     memcpy(sid, id.b, SG_SID_BYTES);
     *bucket = sg_bridge_session_bucket(b, subject, digest);
+}
+
+int
+sg_record_seal_reject(const struct sg_bridge *b, const struct sg_record *r, struct sg_buf *key,
+                      struct sg_buf *value, struct sg_err *err)
+{
+    /* Nobody names a session so; its beginning is enough to find it by hand. */
+    size_t key_bytes = r->key.len < KEPT_KEY_BYTES ? r->key.len : KEPT_KEY_BYTES;
+
+    if (sg_seal_reject_key(b->ring, b->realm, r->digest, sg_slice(r->key.ptr, key_bytes), key,
+                           err) != 0)
+        return -1;
+    if (r->value.len == 0 || r->value.len > SG_LEGACY_VALUE_MAX)
+        return 0;
+    return sg_seal_reject_value(b->ring, b->realm, r->digest, r->value, value, err);
 }

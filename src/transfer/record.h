@@ -32,6 +32,15 @@ struct sg_record {
  * NULL. */
 void sg_record_decode(const struct sg_bridge *bridge, struct sg_record *record, const char *found);
 
+/* Room for either half of a sealed record or reject. */
+#define SG_RECORD_KEPT_BYTES (SG_LEGACY_VALUE_MAX + SG_SEAL_OVERHEAD)
+
+/* A rejected record's key, as far as it is kept, and its value, sealed; appended. The value is left
+ * empty where it is too large: to be read again from the source by its key. */
+SG_MUST_USE int sg_record_seal_reject(const struct sg_bridge *bridge,
+                                      const struct sg_record *record, struct sg_buf *key,
+                                      struct sg_buf *value, struct sg_err *err);
+
 /* The session of a record: its public id and its bucket. */
 void sg_record_sid(const struct sg_bridge *bridge, const uint8_t *digest, const char *subject,
                    int generation, uint8_t sid[SG_SID_BYTES], int *bucket);

@@ -28,6 +28,7 @@ struct sg_scan {
     const struct sg_bridge *bridge;
     struct sg_scan_options options;
     struct sg_legacy_scan request;
+    uint64_t asked_ns; /* it */
     bool reading, read_all, stopping, over, told_trouble;
     char run_id[48]; /* a cursor means nothing to another server process */
     int64_t next_chunk;
@@ -160,6 +161,7 @@ fill(struct sg_scan *s, struct page *p, struct sg_err *err)
 
     if (sg_load_new(s->bridge, s->request.n_items, &p->load, err) != 0)
         return -1;
+    sg_load_asked_at(p->load, s->asked_ns);
     for (i = 0; i < s->request.n_items; i++) {
         const struct sg_legacy_item *item = &s->request.items[i];
 
@@ -256,6 +258,7 @@ read_page(struct sg_scan *s)
     memcpy(s->request.cursor, s->cursor, sizeof s->request.cursor);
     s->request.deadline_ns = sg_bridge_deadline(s->bridge, PAGE_TIMEOUT_MS);
     s->request.done = on_page;
+    s->asked_ns = sg_mono_ns(s->bridge->clock);
     s->bridge->legacy->type->scan(s->bridge->legacy, &s->request);
 }
 

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "transfer/snapshot.h"
 
+#include "transfer/bulk.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum step { IDLE, OPENING_JOB, SCANNING, CLOSING_JOB, DONE };
+enum step { IDLE, OPENING_JOB, LOADING, SCANNING, CLOSING_JOB, DONE };
 
 struct sg_snapshot {
     const struct sg_bridge *bridge;
     struct sg_snapshot_events events;
+    bool by_bulk;
     int page_keys;
     enum step step;
     struct sg_job job; /* as last written */
     struct sg_scan *scan;
+    struct sg_bulk_load *bulk;
     struct sg_scan_counts counts;
     uint64_t began_ns;
     bool whole, stopping;
@@ -24,7 +28,7 @@ struct sg_snapshot {
 };
 
 int
-sg_snapshot_new(const struct sg_bridge *bridge, const struct sg_job *job, int page_keys,
+sg_snapshot_new(const struct sg_bridge *bridge, const struct sg_job *job, bool bulk, int page_keys,
                 const struct sg_snapshot_events *events, struct sg_snapshot **out,
                 struct sg_err *err)
 {
@@ -34,6 +38,7 @@ sg_snapshot_new(const struct sg_bridge *bridge, const struct sg_job *job, int pa
         return sg_fail(err, SG_E_INTERNAL, bridge->realm, "out of memory");
     s->bridge = bridge;
     s->events = *events;
+    s->by_bulk = bulk;
     s->page_keys = page_keys;
     s->job = *job;
     s->step = strcmp(job->state, "following") == 0 ? DONE : IDLE;
@@ -157,28 +162,36 @@ on_position(void *ctx, const char *cursor, int64_t chunk)
     write_position(s);
 }
 
+/* Everything is stored. */
 static void
-on_scanned(void *ctx, int rc, const struct sg_err *err)
+finish(struct sg_snapshot *s)
 {
-    struct sg_snapshot *s = ctx;
     const struct sg_scan_counts *c = &s->counts;
     char text[200];
 
-    s->counts = *sg_scan_counted(s->scan);
-    sg_scan_free(s->scan);
-    s->scan = NULL;
-    if (rc != 0) {
-        if (err->code == SG_E_CONFLICT)
-            s->job.run_id[0] = '\0'; /* the next start opens a new job */
-        over(s, -1, err);
-        return;
-    }
     snprintf(text, sizeof text,
              "snapshot done: %" PRId64 " records read, %" PRId64 " stored (%" PRId64
              " anonymous), %" PRId64 " rejected, %" PRId64 " ended before",
              c->read, c->stored, c->anonymous, c->rejected, c->refused);
     s->events.note(s->events.ctx, text);
     close_job(s);
+}
+
+static void
+on_scanned(void *ctx, int rc, const struct sg_err *err)
+{
+    struct sg_snapshot *s = ctx;
+
+    s->counts = *sg_scan_counted(s->scan);
+    sg_scan_free(s->scan);
+    s->scan = NULL;
+    if (rc == 0) {
+        finish(s);
+        return;
+    }
+    if (err->code == SG_E_CONFLICT)
+        s->job.run_id[0] = '\0'; /* the next start opens a new job */
+    over(s, -1, err);
 }
 
 static void
@@ -211,6 +224,56 @@ start_scan(struct sg_snapshot *s)
         over(s, -1, &err);
 }
 
+/* ---- in bulk ---- */
+
+static void
+on_bulk_note(void *ctx, const char *text)
+{
+    struct sg_snapshot *s = ctx;
+
+    s->events.note(s->events.ctx, text);
+}
+
+/* What could not be loaded in bulk is scanned: nothing of it is stored. */
+static void
+on_bulk_loaded(void *ctx, int rc, const struct sg_err *err)
+{
+    struct sg_snapshot *s = ctx;
+    char text[sizeof err->place + sizeof err->text + 32];
+
+    s->counts = *sg_bulk_load_counted(s->bulk);
+    sg_bulk_load_free(s->bulk);
+    s->bulk = NULL;
+    s->events.locked(s->events.ctx, false);
+    if (rc == 0) {
+        finish(s);
+        return;
+    }
+    s->counts = (struct sg_scan_counts){0};
+    if (s->stopping) {
+        over(s, -1, err);
+        return;
+    }
+    snprintf(text, sizeof text, "not loaded in bulk: %s: %s", err->place, err->text);
+    s->events.note(s->events.ctx, text);
+    start_scan(s);
+}
+
+static void
+start_bulk(struct sg_snapshot *s)
+{
+    const struct sg_bulk_load_events events = {
+        .note = on_bulk_note, .done = on_bulk_loaded, .ctx = s};
+    struct sg_err err;
+
+    s->step = LOADING;
+    s->whole = true;
+    s->began_ns = sg_mono_ns(s->bridge->clock);
+    s->events.locked(s->events.ctx, true);
+    if (sg_bulk_load_start(s->bridge, s->job.job, &events, &s->bulk, &err) != 0)
+        over(s, -1, &err);
+}
+
 /* ---- the job's beginning ---- */
 
 static void
@@ -231,7 +294,10 @@ on_opened(struct sg_control_write *write)
     snprintf(s->job.cursor, sizeof s->job.cursor, "0");
     snprintf(text, sizeof text, "job %" PRId64 ": snapshot begins", s->job.job);
     s->events.note(s->events.ctx, text);
-    start_scan(s);
+    if (s->by_bulk)
+        start_bulk(s);
+    else
+        start_scan(s);
 }
 
 void
@@ -272,6 +338,8 @@ sg_snapshot_stop(struct sg_snapshot *s)
     struct sg_err err;
 
     s->stopping = true;
+    if (s->bulk != NULL)
+        sg_bulk_load_stop(s->bulk);
     if (s->scan != NULL)
         sg_scan_stop(s->scan);
     if (!s->write_again)

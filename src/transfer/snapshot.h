@@ -6,7 +6,8 @@
 #include "transfer/control.h"
 #include "transfer/scan.h"
 
-/* The snapshot of a realm as a job in the control database (P5): a scan whose position is noted
+/* The snapshot of a realm as a job in the control database (P5): in bulk where the shards hold no
+ * session yet, else a scan whose position is noted
  * there after each page that every shard has stored. An unfinished job of the same server process
  * goes on where it was; otherwise a new one begins, since a cursor means nothing to another
  * process. */
@@ -15,13 +16,15 @@ struct sg_snapshot;
 struct sg_snapshot_events {
     void (*note)(void *ctx, const char *text);
     void (*trouble)(void *ctx, const struct sg_err *err); /* something failed and is tried again */
+    /* The shards' tables are locked from here on, or are no longer. */
+    void (*locked)(void *ctx, bool locked);
     /* A start is over: rc 0 = everything is stored and noted; else start it again some time. */
     void (*done)(void *ctx, int rc, const struct sg_err *err);
     void *ctx;
 };
 
-/* job: the realm's last, as sg_control_read gave it. */
-SG_MUST_USE int sg_snapshot_new(const struct sg_bridge *bridge, const struct sg_job *job,
+/* job: the realm's last, as sg_control_read gave it. bulk: where it can be done so. */
+SG_MUST_USE int sg_snapshot_new(const struct sg_bridge *bridge, const struct sg_job *job, bool bulk,
                                 int page_keys, const struct sg_snapshot_events *events,
                                 struct sg_snapshot **out, struct sg_err *err);
 void sg_snapshot_free(struct sg_snapshot *snapshot); /* not while busy */

@@ -108,6 +108,15 @@ on_snapshot_note(void *ctx, const char *text)
 }
 
 static void
+on_locked(void *ctx, bool locked)
+{
+    struct sg_transfer *t = ctx;
+
+    if (t->follow != NULL)
+        sg_follow_pause(t->follow, locked);
+}
+
+static void
 on_snapshot(void *ctx, int rc, const struct sg_err *err)
 {
     struct sg_transfer *t = ctx;
@@ -348,15 +357,20 @@ open_parts(struct sg_transfer *t, struct sg_err *err)
         .up = on_up, .broken = on_broken, .change = on_change, .beat = on_beat, .ctx = t};
     const struct sg_follow_events follow = {
         .overflow = on_overflow, .trouble = on_follow_trouble, .ctx = t};
-    const struct sg_people_events people = {
-        .trouble = on_people_trouble, .fine = on_people_fine, .refused = on_people_refused, .ctx = t};
-    const struct sg_snapshot_events snapshot = {
-        .note = on_snapshot_note, .trouble = on_trouble, .done = on_snapshot, .ctx = t};
+    const struct sg_people_events people = {.trouble = on_people_trouble,
+                                            .fine = on_people_fine,
+                                            .refused = on_people_refused,
+                                            .ctx = t};
+    const struct sg_snapshot_events snapshot = {.note = on_snapshot_note,
+                                                .trouble = on_trouble,
+                                                .locked = on_locked,
+                                                .done = on_snapshot,
+                                                .ctx = t};
     const struct sg_drain_events drain = {
         .is_proven = drain_is_proven, .trouble = on_drain_trouble, .ctx = t};
 
-    if (sg_snapshot_new(t->bridge, &t->control.job, t->options.page_keys, &snapshot, &t->snapshot,
-                        err) != 0 ||
+    if (sg_snapshot_new(t->bridge, &t->control.job, t->options.bulk, t->options.page_keys,
+                        &snapshot, &t->snapshot, err) != 0 ||
         sg_follow_new(t->bridge, &follow, &t->follow, err) != 0 ||
         sg_watch_start(t->bridge, &t->control.continuity, &watch, &t->watch, err) != 0 ||
         sg_people_start(t->bridge, &people, &t->people, err) != 0 ||

@@ -39,6 +39,7 @@ struct sg_transfer_stats {
 
 struct sg_transfer_options {
     struct sg_bridge_options bridge;
+    bool bulk;            /* the first snapshot in bulk, where it can be */
     int page_keys;        /* 1..1000 */
     int64_t reconcile_ms; /* between periodic passes */
     /* Something to tell the operator; err may be NULL. */

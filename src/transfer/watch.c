@@ -33,6 +33,9 @@ struct sg_watch {
     bool proven, kept;
     bool lossy; /* since it was last proven: wall clock of what a restart may have lost */
     int64_t lossy_from_ms, lossy_to_ms;
+    int64_t watched_ms; /* wall clock of the newest beat that came back; 0 = none did yet */
+    bool gap;           /* since it was last proven: wall clock of when nobody followed */
+    int64_t gap_from_ms, gap_to_ms;
     uint64_t breaks;
     char reason[120];
 
@@ -67,10 +70,23 @@ set_state(struct sg_watch *w, bool proven, const char *reason)
     write_row(w);
 }
 
+/* Nobody followed the store until now, since the last beat that came back or, before any did, since
+ * the one that was found. */
+static void
+note_gap(struct sg_watch *w)
+{
+    if (!w->gap)
+        w->gap_from_ms = w->watched_ms != 0 ? w->watched_ms : w->found_beat_ms;
+    w->gap = true;
+    w->gap_to_ms = sg_wall_ms(w->bridge->clock);
+}
+
 void
 sg_watch_break(struct sg_watch *w, const char *reason)
 {
     w->breaks++;
+    if (w->watched_ms != 0)
+        note_gap(w);
     set_state(w, false, reason);
     w->events.broken(w->events.ctx, reason);
 }
@@ -81,7 +97,7 @@ sg_watch_prove(struct sg_watch *w, uint64_t breaks_at_start)
     if (w->state != UP || w->breaks != breaks_at_start)
         return false;
     w->kept = true;
-    w->lossy = false;
+    w->lossy = w->gap = false;
     set_state(w, true, "");
     return true;
 }
@@ -232,6 +248,7 @@ judge(struct sg_watch *w, const struct sg_legacy_request *reply)
         w->lossy = true;
         w->lossy_to_ms = sg_wall_ms(w->bridge->clock);
     }
+    note_gap(w);
     w->was = is;
     w->unsure = false;
     w->state = UP;
@@ -425,6 +442,7 @@ on_change(void *ctx, enum sg_legacy_change change, struct sg_slice key)
     if (w->n_unreturned == 0)
         return;
     back = w->unreturned[0];
+    w->watched_ms = back.sent_ms;
     forget_oldest_beat(w);
     w->events.beat(w->events.ctx, back.beat, back.sent_ms);
 }
@@ -537,6 +555,8 @@ sg_watch_facts(const struct sg_watch *w)
         .kept = w->kept,
         .lossy_from_ms = w->lossy ? now - w->lossy_from_ms : -1,
         .lossy_to_ms = w->lossy ? now - w->lossy_to_ms : -1,
+        .unwatched_from_ms = w->gap ? now - w->gap_from_ms : -1,
+        .unwatched_to_ms = w->gap ? now - w->gap_to_ms : -1,
         .run_id = w->was.run_id,
         .sentinel = w->was.sentinel,
     };

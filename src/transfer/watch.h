@@ -43,6 +43,7 @@ const char *sg_watch_reason(const struct sg_watch *watch);
 struct sg_watch_facts {
     bool kept;
     int64_t lossy_from_ms, lossy_to_ms;
+    int64_t unwatched_from_ms, unwatched_to_ms;
     const char *run_id, *sentinel;
 };
 struct sg_watch_facts sg_watch_facts(const struct sg_watch *watch);

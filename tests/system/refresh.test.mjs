@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
+import { JWT_COOKIE, LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
 let w, a, b;
@@ -16,6 +16,8 @@ before(async () => {
       brief: { refresh: { grace: '1s' } },
       final: { refresh: { grace: '1s' } },
       hold: { legacy: { absence_hold: '1s' } },
+      tabs: { token: { lifetime: '1s' } },
+      moving: {},
     },
   });
   [a, b] = await Promise.all([w.serve('a'), w.serve('b')]);
@@ -136,6 +138,106 @@ describe('a refresh', () => {
     assert.equal(none.status, 400);
     assert.equal(none.json().error, 'temporarily_unavailable');
     await w.policy('main', { phase: 'exchange', percent: 100 });
+  });
+});
+
+describe('many refreshes at once', () => {
+  const all = (list, f) => Promise.all(list.map(f));
+  const times = (n, f) => Promise.all(Array.from({ length: n }, (_, i) => f(i)));
+
+  test('64 uses of one token, on two instances, have one successor', async () => {
+    const s = await login();
+    const answers = await times(64, (i) => (i % 2 ? a : b).refresh(s.refresh_token));
+    assert.deepEqual([...new Set(answers.map((r) => r.status))], [200]);
+    const [next, ...others] = new Set(answers.map((r) => r.json().refresh_token));
+    assert.equal(others.length, 0);
+    assert.equal((await a.refresh(next)).status, 200);
+  });
+
+  test('uses of many tokens, some several times and some of no good, go each its own way', async () => {
+    const sessions = [];
+    for (let i = 0; i < 40; i++) sessions.push(await login());
+    const [ended, foreign, ...good] = sessions;
+    await a.revoke(ended.refresh_token);
+    const uses = [
+      ...good.flatMap((s) => [a, b, a].map((i) => ({ s, i }))),
+      ...[a, b].flatMap((i) => [{ s: ended, i, bad: true }, { s: foreign, i, bad: true, client_id: 'other' }]),
+    ].sort(() => Math.random() - 0.5);
+    const answers = await all(uses, ({ s, i, client_id }) => i.refresh(s.refresh_token, { client_id }));
+    const next = new Map();
+    answers.forEach((r, n) => {
+      if (uses[n].bad) return refused(r);
+      assert.equal(r.status, 200, r.body);
+      next.set(uses[n].s, (next.get(uses[n].s) ?? new Set()).add(r.json().refresh_token));
+    });
+    for (const successors of next.values()) assert.equal(successors.size, 1);
+    const again = await all([...next.values()], ([t], n) => (n % 2 ? a : b).refresh(t));
+    assert.deepEqual([...new Set(again.map((r) => r.status))], [200]);
+  });
+
+  test('workers that share one legacy token each have a chain of their own', async () => {
+    const s = await w.session(++subject);
+    const chains = (await times(16, (i) => (i % 2 ? a : b).exchange(s))).map((r) => r.json());
+    assert.equal(new Set(chains.map((c) => decodeJwt(c.access_token).claims.sid)).size, 1, 'of one session');
+    assert.equal(new Set(chains.map((c) => c.refresh_token)).size, 16);
+    let tokens = chains.map((c) => c.refresh_token);
+    for (let round = 0; round < 3; round++) {
+      const answers = await all(tokens, (t, i) => ((i + round) % 2 ? a : b).refresh(t));
+      assert.deepEqual([...new Set(answers.map((r) => r.status))], [200]);
+      tokens = answers.map((r) => r.json().refresh_token);
+    }
+  });
+
+  for (const point of ['exchange.after_session', 'refresh.after_rotate'])
+    test(`lost by a crash in the midst of them (${point}) can all be retried`, async () => {
+      const sessions = [];
+      for (let i = 0; i < 24; i++) sessions.push(await login());
+      const doomed = await w.serve('doomed', { faults: `${point}=kill@8` });
+      const answers = await all(sessions, (s) => doomed.refresh(s.refresh_token).catch(() => undefined));
+      assert.equal((await doomed.ended).signal, 'SIGKILL');
+      assert.ok(answers.some((r) => r === undefined));
+      const again = await all(sessions, (s) => a.refresh(s.refresh_token));
+      assert.deepEqual([...new Set(again.map((r) => r.status))], [200], again.find((r) => r.status !== 200)?.body);
+      answers.forEach((r, i) => r && assert.equal(r.json().refresh_token, again[i].json().refresh_token, 'who had an answer and asks again has the same'));
+      const next = await all(again, (r) => b.refresh(r.json().refresh_token));
+      assert.deepEqual([...new Set(next.map((r) => r.status))], [200]);
+    });
+
+  test('two tabs that share a cookie are both renewed, again and again', async () => {
+    const s = await w.session(++subject, { realm: 'tabs' });
+    let jar = (await a.verify({ realm: 'tabs', cookies: { [LEGACY_COOKIE]: s.cookie } })).handed;
+    for (let round = 0; round < 3; round++) {
+      await sleep(1100); // it has expired
+      const both = await times(6, (i) => (i % 2 ? a : b).verify({ realm: 'tabs', cookies: { [JWT_COOKIE]: jar } }));
+      for (const v of both) {
+        assert.equal(v.subject, s.subject);
+        assert.ok(v.handed, 'renewed');
+        assert.equal(decodeJwt(v.handed).claims.sid, decodeJwt(jar).claims.sid);
+      }
+      jar = both[round].handed; // whichever answer came last
+    }
+  });
+
+  test('go on while phases change, back and forth and to the end', async () => {
+    const sessions = await times(6, () => login('moving'));
+    let on = true;
+    let n = 0;
+    const refreshing = all(sessions, async (s, k) => {
+      let { refresh_token } = s;
+      while (on) {
+        const r = await ((k + n++) % 2 ? a : b).refresh(refresh_token, s);
+        assert.equal(r.status, 200, r.body);
+        assert.equal((await b.verify({ realm: 'moving', bearer: r.json().access_token })).subject, s.subject);
+        ({ refresh_token } = r.json());
+      }
+    });
+    for (const phase of ['observe', 'dual', 'exchange', 'stateless', 'observe', 'stateless', 'finalized']) {
+      await w.policy('moving', { phase });
+      await Promise.race([sleep(150), refreshing]);
+    }
+    on = false;
+    await refreshing;
+    assert.ok(n > 50, `${n} refreshes`);
   });
 });
 

@@ -27,7 +27,7 @@ async function anew(n) {
 }
 
 async function killedAt(fault) {
-  const p = t.transfer(['--page-keys', String(PAGE)], { SEGUE_FAULTS: fault });
+  const p = t.transfer(['--no-bulk', '--page-keys', String(PAGE)], { SEGUE_FAULTS: fault });
   const { signal } = await Promise.race([p.ended, sleep(30_000).then(() => ({ signal: `not killed: ${p.stderr}` }))]);
   assert.equal(signal, 'SIGKILL');
 }
@@ -62,6 +62,19 @@ describe('a transfer that is killed', () => {
       assert.equal(now.held, 0);
       await p.stop();
     });
+
+  test('in the bulk load: nothing of it is stored, and the next one stores all', async () => {
+    const keys = await anew(RECORDS);
+    const p = t.transfer([], { SEGUE_FAULTS: 'transfer.bulk.before_commit=kill@1' });
+    assert.equal((await p.ended).signal, 'SIGKILL');
+    assert.equal(await t.number('SELECT count(*) FROM segue.session'), 0);
+    await t.r.del(keys.slice(0, 20));
+    const q = t.transfer();
+    await q.proven();
+    await agree();
+    assert.equal((await t.part('status'))[0].open_rejects, 10);
+    await q.stop();
+  });
 
   test('while it follows: what was on its way is stored by the next one', async () => {
     const keys = await anew(300);

@@ -110,6 +110,38 @@ the_outer_form_of_a_jwt_is_three_segments_of_base64url(void **state)
     assert_false(sg_looks_like_jwt(sg_str("")));
 }
 
+static bool
+peek_is(const char *token, enum sg_jwt_segment segment, const char *member, const char *want)
+{
+    struct sg_buf out = SG_BUF_INIT(64);
+    bool found = sg_jwt_peek(sg_str(token), segment, member, &out);
+    bool same = want == NULL ? !found && out.len == 0
+                             : found && sg_slice_eq(sg_buf_slice(&out), sg_str(want));
+
+    sg_buf_free(&out);
+    return same;
+}
+
+static void
+a_member_of_a_token_is_read_without_believing_it(void **state)
+{
+    /* {"kid":"a\u002fb","alg":"x","n":1} . {"iss":"https://i","sub":{"iss":"no"}} */
+    static const char token[] = "eyJraWQiOiJhXHUwMDJmYiIsImFsZyI6IngiLCJuIjoxfQ."
+                                "eyJpc3MiOiJodHRwczovL2kiLCJzdWIiOnsiaXNzIjoibm8ifX0.c2ln";
+
+    (void)state;
+    assert_true(peek_is(token, SG_JWT_HEADER, "kid", "a/b"));
+    assert_true(peek_is(token, SG_JWT_HEADER, "n", NULL)); /* no string */
+    assert_true(peek_is(token, SG_JWT_HEADER, "iss", NULL));
+    assert_true(peek_is(token, SG_JWT_PAYLOAD, "iss", "https://i"));
+    assert_true(peek_is(token, SG_JWT_PAYLOAD, "sub", NULL));
+    assert_true(peek_is("AAAA.AAAA.AAAA", SG_JWT_PAYLOAD, "iss", NULL));
+    assert_true(peek_is("a.b", SG_JWT_PAYLOAD, "iss", NULL));
+    assert_true(peek_is("", SG_JWT_HEADER, "iss", NULL));
+    /* A member twice is no object that verifiers agree about: {"iss":"a","iss":"b"} */
+    assert_true(peek_is("e30.eyJpc3MiOiJhIiwiaXNzIjoiYiJ9.x", SG_JWT_PAYLOAD, "iss", NULL));
+}
+
 int
 main(void)
 {
@@ -118,6 +150,7 @@ main(void)
         cmocka_unit_test(all_cookies_of_the_two_names_are_left_out_and_no_other),
         cmocka_unit_test(a_bearer_token_is_taken_whatever_the_case_of_the_scheme),
         cmocka_unit_test(the_outer_form_of_a_jwt_is_three_segments_of_base64url),
+        cmocka_unit_test(a_member_of_a_token_is_read_without_believing_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,31 @@ the_sweeper_deletes_what_is_old_and_nothing_else(void **state)
 }
 
 static void
+an_end_that_the_legacy_store_was_not_told_is_kept(void **state)
+{
+    struct sg_session_row s[2] = {env_session(1, 5), env_session(2, 5)};
+    struct sg_end_row e[2] = {env_end(1, 5), env_end(2, 5)};
+    struct sg_sweep sweep = {
+        .realm = REALM, .feed_keep_ms = 10, .ended_keep_ms = 10, .ref_keep_ms = 10, .mirror = true};
+
+    (void)state;
+    e[0].mirror = true;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, s, 2), 0);
+    assert_int_equal(ENV_CALL(&env, sg_store_end_sessions, e, 2), 0);
+    test_sleep_ms(30);
+    assert_int_equal(ENV_CALL(&env, sg_store_sweep, &sweep), 0);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.session WHERE subject = 'u1'"),
+                     1);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.session"), 1);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.outbox"), 1);
+    sweep.mirror = false; /* finalized: nobody is told any more */
+    sweep.bucket = 0;
+    assert_int_equal(ENV_CALL(&env, sg_store_sweep, &sweep), 0);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.session"), 0);
+    assert_int_equal(env_sql(&env, 0, "SELECT count(*) FROM segue.outbox"), 0);
+}
+
+static void
 a_step_of_the_sweeper_is_bounded(void **state)
 {
     struct sg_sweep sweep = {
@@ -194,6 +219,7 @@ main(void)
         cmocka_unit_test_setup(a_chunk_is_counted_once_however_often_it_is_done, reset),
         cmocka_unit_test_setup(nothing_is_counted_before_it_is_stored, reset),
         cmocka_unit_test_setup(the_sweeper_deletes_what_is_old_and_nothing_else, reset),
+        cmocka_unit_test_setup(an_end_that_the_legacy_store_was_not_told_is_kept, reset),
         cmocka_unit_test_setup(a_step_of_the_sweeper_is_bounded, reset),
     };
 

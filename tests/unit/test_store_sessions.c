@@ -102,6 +102,33 @@ a_session_ends_at_the_later_of_two_words_but_never_past_its_limit(void **state)
 }
 
 static void
+what_was_read_from_the_source_earlier_does_not_overwrite_what_was_read_later(void **state)
+{
+    struct sg_session_row later = env_session(1, 5), earlier = env_session(1, 5);
+    struct sg_session_row both[2];
+
+    (void)state;
+    later.seen_in_source = earlier.seen_in_source = true;
+    later.exp_source_in_ms = 900000;
+    earlier.exp_source_in_ms = 60000;
+    earlier.seen_ms_ago = 5000; /* a page of a scan that was long on its way */
+    put_one(&later);
+    put_one(&earlier);
+    assert_about(earlier.expires_in_ms, 900000);
+    both[0] = env_session(2, 5);
+    both[1] = env_session(2, 5);
+    both[0].seen_in_source = both[1].seen_in_source = true;
+    both[0].exp_source_in_ms = 900000;
+    both[1].exp_source_in_ms = 60000;
+    both[1].seen_ms_ago = 5000;
+    assert_int_equal(ENV_CALL(&env, sg_store_put_sessions, both, 2), 0);
+    assert_about(both[1].expires_in_ms, 900000);
+    later.exp_source_in_ms = 30000; /* the app shortened it */
+    put_one(&later);
+    assert_about(later.expires_in_ms, 30000);
+}
+
+static void
 a_session_without_any_known_end_says_so(void **state)
 {
     struct sg_session_row r = env_session(1, 5);
@@ -441,6 +468,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(
+            what_was_read_from_the_source_earlier_does_not_overwrite_what_was_read_later, reset),
         cmocka_unit_test_setup(a_session_ends_at_the_later_of_two_words_but_never_past_its_limit,
                                reset),
         cmocka_unit_test_setup(a_session_without_any_known_end_says_so, reset),
