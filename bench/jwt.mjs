@@ -57,7 +57,7 @@ figure('verified-token cache, a hit', round(Math.max(...algs.map((a) => measured
 for (const alg of algs) figure(`${alg}: two threads against one`, round(measured[`${alg}/two-threads`], 3), '×', '>= 1.9', { waits: measured[`${alg}/two-threads-waits`] });
 
 console.log(`Tokens of ${algs.map((a) => `${measured[`${a}/bytes`]} (${a})`).join(', ')} bytes; 1,000 different ones in turn; medians of ${rounds} rounds of ${sliceMs} ms`
-  + ' each; CPU time of the thread. Every library verifies the signature, parses the claims and checks typ, iss, aud, exp and nbf.\n');
+  + ' each; CPU time of the thread. Every library verifies the signature, parses the claims and checks typ, iss, aud, exp and nbf (libjwt: the same claims under typ JWT, which it insists on).\n');
 const rows = figures.map((f) => [f.name, f.value.toLocaleString('en'), f.unit, f.bound ? `${f.bound} ${f.holds ? 'holds' : 'DOES NOT HOLD'}` : '',
   Object.entries(f.peers).map(([k, v]) => `${k} ${v.toLocaleString('en')}`).join(', ')]);
 const widths = rows[0].map((_, i) => Math.max(...rows.map((r) => r[i].length)));
