@@ -39,6 +39,13 @@ CREATE FUNCTION segue.fence_exclusive(bucket integer) RETURNS void LANGUAGE sql 
     SELECT pg_advisory_xact_lock(1397048071, bucket);
 $$;
 
+-- A writer that wants the bucket to itself for a moment: alone, then like any other.
+CREATE FUNCTION segue.fence_alone(bucket integer) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM segue.fence_exclusive(bucket);
+    PERFORM segue.fence(ARRAY[bucket]);
+END $$;
+
 -- ---- time, by this database's clock ---------------------------------------------------------
 
 -- When a session's life ends: the later of the source's word and Segue's own extension, never past the absolute limit
@@ -51,6 +58,9 @@ LANGUAGE sql VOLATILE AS $$ SELECT (extract(epoch FROM at - clock_timestamp()) *
 
 CREATE FUNCTION segue.unix_ms(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE AS $$ SELECT (extract(epoch FROM at) * 1000)::bigint $$;
+
+CREATE FUNCTION segue.unix_us(at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
 
 CREATE FUNCTION segue.in_ms(ms bigint) RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$ SELECT clock_timestamp() + ms * interval '1 millisecond' $$;
@@ -67,8 +77,23 @@ CREATE TABLE segue.subject (
     permissions    text[]      NOT NULL DEFAULT '{}',
     attributes     jsonb       NOT NULL DEFAULT '{}', -- an object: what custom claims are made of
     source_version bigint      NOT NULL DEFAULT -1,   -- claim rv; -1 = never read from the source
+    locked         boolean     NOT NULL DEFAULT false, -- by `segue subject ban`: banned whatever the source says
+    logout_at      timestamptz,                       -- last "log out everywhere"
     updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, subject)
+);
+
+-- Password hashes as migrated, for POST /v1/login. In the bucket of the login's digest: a login does not say whose it is.
+CREATE TABLE segue.credential (
+    realm      text        NOT NULL,
+    bucket     integer     NOT NULL,
+    login      bytea       NOT NULL CHECK (octet_length(login) = 32), -- digest of the login name
+    subject    text        NOT NULL,
+    hash       bytea       NOT NULL,                  -- sealed, bound to login and subject
+    decoy      text        NOT NULL,                  -- its form and cost; salt and digest blotted out
+    version    bigint      NOT NULL DEFAULT 0,        -- of the source; an older one changes nothing
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (realm, bucket, login)
 );
 
 -- ---- sessions -------------------------------------------------------------------------------

@@ -231,6 +231,39 @@ read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
 }
 
 static int
+read_login(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+           struct sg_err *err)
+{
+    static const char *const sources[] = {"table", "sql", NULL};
+    static const char *const normals[] = {"none", "lower", NULL};
+    const int64_t address = 60, login = 30, pair = 10, window = 15 * MINUTE;
+    struct sg_yaml_node *m = sg_yaml_get(realm, "login");
+    int source, normal;
+
+    if (m == NULL)
+        return 0;
+    if (sg_yaml_word(m, "source", sources, 0, &source, err) != 0 ||
+        sg_yaml_word(m, "normalise", normals, 0, &normal, err) != 0 ||
+        sg_yaml_string(m, "address_header", "", &r->login.address_header, err) != 0 ||
+        sg_yaml_int(m, "tries_per_address", 1, 100000, &address, &r->login.tries_per_address,
+                    err) != 0 ||
+        sg_yaml_int(m, "tries_per_login", 1, 100000, &login, &r->login.tries_per_login, err) != 0 ||
+        sg_yaml_int(m, "tries_per_pair", 1, 100000, &pair, &r->login.tries_per_pair, err) != 0 ||
+        sg_yaml_duration_ms(m, "tries_window", SECOND, DAY, &window, &r->login.tries_window_ms,
+                            err) != 0)
+        return -1;
+    r->login.source = sources[source];
+    r->login.lower = normal == 1;
+    if (source == 0)
+        return 0;
+    return config_url(c, m, "url", &r->login.url, err) != 0 ||
+                   sg_yaml_string(m, "lookup", NULL, &r->login.lookup, err) != 0 ||
+                   sg_yaml_string(m, "sample", NULL, &r->login.sample, err) != 0
+               ? -1
+               : 0;
+}
+
+static int
 read_keys(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
           struct sg_err *err)
 {
@@ -341,7 +374,8 @@ read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
         list_of(m, "origins", r->origins, 0, err) != 0)
         return -1;
     if (read_legacy(c, r, m, err) != 0 || config_read_identity(c, r, m, err) != 0 ||
-        read_tokens(c, r, m, err) != 0 || read_keys(c, r, m, err) != 0)
+        read_login(c, r, m, err) != 0 || read_tokens(c, r, m, err) != 0 ||
+        read_keys(c, r, m, err) != 0)
         return -1;
     return read_clients(c, r, m, err);
 }
@@ -353,7 +387,7 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
     struct sg_yaml_node *m = sg_yaml_get(root, "segue"), *shards, *item, *feed;
     const int64_t one = 1, two = 2, two_seconds = 2 * SECOND;
     const double unscaled = 1.0;
-    int64_t loops, connections;
+    int64_t loops, connections, login_workers;
     const char *keyring;
     int when_stale = SG_STALE_INTROSPECT;
 
@@ -366,10 +400,12 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
         sg_yaml_string(m, "keyring", NULL, &keyring, err) != 0 ||
         sg_yaml_int(m, "loops", 0, 64, &one, &loops, err) != 0 ||
         sg_yaml_int(m, "connections", 1, 16, &two, &connections, err) != 0 ||
+        sg_yaml_int(m, "login_workers", 1, 32, &two, &login_workers, err) != 0 ||
         sg_yaml_double(m, "time_scale", 0.0001, 1.0, &unscaled, &c->time_scale, err) != 0)
         return -1;
     c->loops = (int)loops;
     c->connections = (int)connections;
+    c->login_workers = (int)login_workers;
     c->keyring =
         config_own(c, strncmp(keyring, "${", 2) == 0 ? strdup(keyring) : config_beside(c, keyring));
     if (c->keyring == NULL)
@@ -466,4 +502,16 @@ sg_config_realm(const struct sg_config *config, const char *name)
         if (strcmp(config->realms[i].name, name) == 0)
             return &config->realms[i];
     return NULL;
+}
+
+void
+sg_config_login_name(const struct sg_realm_config *realm, struct sg_slice name, char *out)
+{
+    size_t i;
+
+    for (i = 0; i < name.len; i++)
+        out[i] = realm->login.lower && name.ptr[i] >= 'A' && name.ptr[i] <= 'Z'
+                     ? (char)(name.ptr[i] + 'a' - 'A')
+                     : name.ptr[i];
+    out[name.len] = '\0';
 }

@@ -3,6 +3,7 @@
 #define SG_CONFIG_CONFIG_H
 
 #include "base/err.h"
+#include "base/slice.h"
 #include "policy/policy.h"
 
 #include <stdint.h>
@@ -68,6 +69,13 @@ struct sg_realm_config {
         int max_bytes; /* a token that would be longer leaves its roles out */
     } token;
     struct {
+        const char *source; /* "table" or "sql"; NULL = the realm takes no passwords */
+        const char *url, *lookup, *sample;
+        const char *address_header; /* the proxy's word for the client's address; "" = the peer's */
+        bool lower;                 /* A-Z of a login name become a-z */
+        int64_t tries_per_address, tries_per_login, tries_per_pair, tries_window_ms;
+    } login;
+    struct {
         int64_t rotate_every_ms; /* 0 = not for its age */
         int64_t publish_ahead_ms;
     } keys;
@@ -80,7 +88,7 @@ struct sg_config {
     const char *path;
     const char *instance, *listen, *control;
     const char *keyring; /* a path, or "${NAME}": the environment variable holds it */
-    int loops, connections;
+    int loops, connections, login_workers;
     const char *shards[SG_SHARDS_MAX];
     int n_shards;
     double time_scale;
@@ -97,5 +105,9 @@ void sg_config_free(struct sg_config *config);
 
 /* NULL if there is none of that name; name NULL or "" = the first. */
 const struct sg_realm_config *sg_config_realm(const struct sg_config *config, const char *name);
+
+/* A login name as the realm compares them ("login: normalise"), into out, which has room for its
+ * length and a NUL. */
+void sg_config_login_name(const struct sg_realm_config *realm, struct sg_slice name, char *out);
 
 #endif

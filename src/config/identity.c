@@ -60,6 +60,8 @@ read_claim(struct sg_yaml_node *m, struct sg_claim_config *claim, struct sg_err 
         sg_yaml_word(m, "type", types, SG_CLAIM_STRING, &type, err) != 0 ||
         sg_yaml_bool(m, "required", &no, &claim->required, err) != 0)
         return -1;
+    if (claim->path[0] == '\0')
+        return sg_yaml_fail(sg_yaml_get(m, "path"), err, "key 'path': expected a path");
     claim->type = (enum sg_claim_type)type;
     return 0;
 }

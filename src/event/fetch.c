@@ -272,8 +272,9 @@ prepare(struct running *r, const char *url)
            curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-           (f->ca_file == NULL || (curl_easy_setopt(e, CURLOPT_CAINFO, f->ca_file) == CURLE_OK &&
-                                   curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK)) &&
+           (f->ca_file == NULL || curl_easy_setopt(e, CURLOPT_CAINFO, f->ca_file) == CURLE_OK) &&
+           /* with a folder of certificates curl reads all of them anew for each connection */
+           curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_HTTPHEADER, f->headers) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&

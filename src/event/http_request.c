@@ -3,6 +3,7 @@
 
 #include "base/encode.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -333,4 +334,20 @@ sg_http_answer(struct sg_http_request *r, int status, struct sg_slice body)
     r->response = sg_http_build(r, body, sg_http_closing(r->http));
     r->status = r->response != NULL ? status : MHD_HTTP_INTERNAL_SERVER_ERROR;
     sg_http_answered(r);
+}
+
+void
+sg_http_peer(const struct sg_http_request *r, char out[SG_HTTP_PEER_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *peer = info != NULL ? info->client_addr : NULL;
+
+    out[0] = '\0';
+    if (peer == NULL)
+        return;
+    if (peer->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, out, SG_HTTP_PEER_MAX);
+    else if (peer->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, out, SG_HTTP_PEER_MAX);
 }

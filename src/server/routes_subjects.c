@@ -30,15 +30,17 @@ authenticate(struct exchange *x)
     return client;
 }
 
-/* It becomes a header's value. */
+/* It becomes a header's value, and JSON. */
 static bool
 is_subject(const char *s)
 {
+    json_t *utf8 = json_string(s);
     size_t i;
 
+    json_decref(utf8);
     for (i = 0; (unsigned char)s[i] >= ' ' && s[i] != 0x7f; i++)
         ;
-    return i > 0 && i <= SUBJECT_BYTES_MAX && s[i] == '\0';
+    return utf8 != NULL && i > 0 && i <= SUBJECT_BYTES_MAX && s[i] == '\0';
 }
 
 static json_t *
@@ -139,7 +141,7 @@ subject_of_path(struct exchange *x)
     if (is_subject(x->tail))
         return true;
     server_answer_error(x, 400, "invalid_request",
-                        "a subject has 1 to 200 bytes and no control characters");
+                        "a subject has 1 to 200 bytes of UTF-8 without control characters");
     return false;
 }
 

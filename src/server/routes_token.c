@@ -43,8 +43,8 @@ json_slice(struct sg_slice s)
     return json_stringn(s.ptr != NULL ? s.ptr : "", s.len);
 }
 
-static json_t *
-token_json(const struct sg_token_out *out)
+json_t *
+request_token_json(const struct sg_token_out *out)
 {
     json_t *json = json_pack("{s:o,s:s,s:I}", "access_token", json_slice(out->access_token),
                              "token_type", "Bearer", "expires_in", (json_int_t)out->expires_in_sec);
@@ -71,7 +71,7 @@ token_answered(void *ctx, const struct sg_token_out *out)
         return;
     }
     no_store(x);
-    server_answer_json(x, 200, token_json(out));
+    server_answer_json(x, 200, request_token_json(out));
 }
 
 static void
@@ -85,15 +85,14 @@ exchange_answered(void *ctx, const struct sg_token_out *out)
         return;
     }
     no_store(x);
-    json = token_json(out);
+    json = request_token_json(out);
     if (json != NULL)
         json_object_set_new(json, "issued_token_type", json_string(TYPE_ACCESS));
     server_answer_json(x, 200, json);
 }
 
-/* The realm's own string for an audience, or NULL where it has none such. Absent: its first. */
-static const char *
-find_audience(const struct sg_realm_config *c, struct sg_slice wanted)
+const char *
+request_audience(const struct sg_realm_config *c, struct sg_slice wanted)
 {
     int i;
 
@@ -131,7 +130,8 @@ handle_exchange(struct exchange *x, const struct sg_form *form,
 {
     struct sg_slice token = sg_form_get(form, "subject_token");
     struct sg_slice wanted = sg_form_get(form, "requested_token_type");
-    const char *audience = find_audience(sg_realm_config(x->realm), sg_form_get(form, "audience"));
+    const char *audience =
+        request_audience(sg_realm_config(x->realm), sg_form_get(form, "audience"));
 
     if (token.len == 0 || sg_form_get(form, "subject_token_type").len == 0)
         server_answer_error(x, 400, "invalid_request",
@@ -211,7 +211,7 @@ session_answered(void *ctx, const struct sg_token_out *out)
         return;
     }
     no_store(x);
-    json = out->access_token.len > 0 ? token_json(out) : json_object();
+    json = out->access_token.len > 0 ? request_token_json(out) : json_object();
     if (json != NULL) {
         json_object_set_new(json, "session", json_slice(out->session));
         if (out->set_cookie.len > 0)
@@ -272,12 +272,12 @@ route_sessions(struct exchange *x)
         server_answer_error(x, 400, "invalid_request",
                             "expected a JSON object with \"subject\" (1 to 200 bytes, no control "
                             "characters) and, if wanted, \"client_id\" and \"audience\"");
-    else if ((audience = find_audience(c, sg_str(wanted))) == NULL)
+    else if ((audience = request_audience(c, sg_str(wanted))) == NULL)
         server_answer_error(x, 400, "invalid_target", "no such audience");
     else if (find_client_id(c, client) == NULL)
         server_answer_error(x, 400, "invalid_request", "no such client_id");
     else
-        sg_session_create(x->realm, subject, find_client_id(c, client), audience, session_answered,
-                          x);
+        sg_session_create(x->realm, subject, find_client_id(c, client), audience, true,
+                          session_answered, x);
     json_decref(json);
 }

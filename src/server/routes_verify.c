@@ -19,9 +19,11 @@ is_unsafe(const struct sg_http_request *r)
     return true;
 }
 
-static bool
-is_same_site(const struct sg_realm_config *c, const struct sg_http_request *r)
+bool
+request_is_same_site(const struct exchange *x)
 {
+    const struct sg_realm_config *c = sg_realm_config(x->realm);
+    const struct sg_http_request *r = x->request;
     struct sg_slice origin = sg_http_header(r, "Origin"),
                     site = sg_http_header(r, "Sec-Fetch-Site");
     int i;
@@ -117,7 +119,7 @@ route_verify(struct exchange *x)
         .client_id = c->clients[0].id,
         .required = sg_slice_eq(sg_http_header(r, "X-Segue-Auth"), sg_str("required")),
         .unsafe_method = is_unsafe(r),
-        .same_site = is_same_site(c, r),
+        .same_site = request_is_same_site(x),
         .may_hand_over = may_hand_over(r),
     };
 

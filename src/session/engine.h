@@ -21,6 +21,9 @@ struct sg_engine_options {
     const struct sg_keyring *ring;  /* likewise */
     const char *instance;
     int loop_index; /* loop N's row in the control schema is "instance/N", loop 0's "instance" */
+    /* For realms that take passwords; shared by all loops, and must outlive them. */
+    struct sg_attempts *attempts;
+    struct sg_work_pool *workers;
     /* Something worth a log line happened (the layer does not log). May be NULL. */
     void (*event)(void *ctx, bool bad, const char *what, const struct sg_err *err);
     void *ctx;
@@ -67,6 +70,7 @@ struct sg_counters {
         shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;
     uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
+    uint64_t logins, login_refused, login_limited, login_busy;
     uint64_t feed_rows, feed_errors, control_errors;
     uint64_t not_owner;
     uint64_t subjects_patched, subjects_reread;

@@ -190,7 +190,9 @@ put_session(struct grant *g, bool for_mint)
         .subject = g->subject,
         .generation = g->generation,
         .origin = g->born_here ? "segue" : "legacy",
-        .client_id = g->client_id != NULL ? g->client_id : "",
+        /* A look at a session that is known does not make it another client's. */
+        .client_id =
+            g->client_id != NULL && (g->from_legacy || g->want != WANT_CHECK) ? g->client_id : "",
         .has_store_digest = g->has_digest,
         .handle = sg_buf_slice(&g->handle),
         .record = sg_buf_slice(&g->record),
@@ -274,6 +276,17 @@ without_token(struct grant *g)
 
 static bool look_up_again(struct grant *g);
 
+/* Whether its proof was read before the subject logged out everywhere, so that this session was not
+ * among those that were ended. The time until the answer counts too: a login within a round trip
+ * after that has to be made once more. */
+static bool
+is_behind_logout(const struct grant *g)
+{
+    uint64_t age_ns = sg_mono_ns(g->realm->engine->clock) - g->proof_ns;
+
+    return g->proof_ns != 0 && g->row.logout_ago_ms <= (int64_t)(age_ns / SG_NS_PER_MS);
+}
+
 static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
@@ -295,6 +308,10 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
         grant_finish(g, GRANT_BANNED, "banned");
+        return;
+    }
+    if (is_behind_logout(g)) {
+        grant_end_behind_logout(g);
         return;
     }
     if (g->row.expires_in_ms <= 0) {
@@ -343,6 +360,7 @@ accept_identity(struct grant *g, const struct sg_identity *identity)
     sg_identity_copy(&g->identity, identity);
     g->identity_known = true;
     g->claims_fit =
+        g->light || g->want == WANT_CHECK || /* nothing is going to be minted */
         custom_claims_read(g->realm->config, identity->attributes, &claims, &left_out, &err) == 0;
     g->realm->counters.claims_left_out += (uint64_t)left_out;
     if (!g->claims_fit) {
@@ -482,6 +500,7 @@ grant_for_login(struct grant *g, const char *subject)
     struct sg_sid sid;
 
     g->born_here = true;
+    g->proof_ns = sg_mono_ns(g->realm->engine->clock);
     snprintf(g->subject, sizeof g->subject, "%s", subject);
     g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(subject));
     sg_random(random.b, sizeof random.b);

@@ -53,6 +53,7 @@ struct grant {
     struct minted minted;
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
+    uint64_t proof_ns; /* when the credential was about to be read; 0 = its session is known */
     bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
     bool just_read;   /* the identity is the source's own word */
     bool asked_again; /* the source, after an answer older than what is stored */

@@ -24,6 +24,7 @@ struct asked {
     struct sg_buf key, value;
     bool asked_source;
     bool with_cookies; /* a login: the caller passes cookies on */
+    enum grant_want login_want;
     char audience[257];
 };
 
@@ -405,13 +406,13 @@ created(struct sg_legacy_request *request)
         return;
     }
     sg_fault("create.after_legacy");
-    if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+    if ((g = new_grant(a, a->login_want, a->audience)) != NULL)
         grant_from_legacy(g, a->key.ptr);
 }
 
 void
 sg_session_create(struct sg_realm *realm, const char *subject, const char *client_id,
-                  const char *audience, sg_token_done done, void *ctx)
+                  const char *audience, bool refreshable, sg_token_done done, void *ctx)
 {
     struct asked *a = asked_new(realm, client_id, done, ctx);
     int64_t idle_ms = realm->config->legacy.default_idle_ms;
@@ -421,10 +422,11 @@ sg_session_create(struct sg_realm *realm, const char *subject, const char *clien
     if (a == NULL || is_disabled(a))
         return;
     a->with_cookies = true;
+    a->login_want = refreshable ? WANT_TOKENS : WANT_JWT;
     realm->counters.created++;
     snprintf(a->audience, sizeof a->audience, "%s", audience);
     if (!sg_phase_rules(realm->policy.phase)->mirror) {
-        if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+        if ((g = new_grant(a, a->login_want, a->audience)) != NULL)
             grant_for_login(g, subject);
         return;
     }

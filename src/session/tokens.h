@@ -39,8 +39,8 @@ void sg_token_revoke(struct sg_realm *realm, struct sg_slice token, const char *
                      sg_token_done done, void *ctx);
 
 /* A login: a session for a subject that the caller has authenticated. Before finalized a legacy
- * record is created too. */
+ * record is created too. refreshable: with a refresh token (not for browsers, rule 5). */
 void sg_session_create(struct sg_realm *realm, const char *subject, const char *client_id,
-                       const char *audience, sg_token_done done, void *ctx);
+                       const char *audience, bool refreshable, sg_token_done done, void *ctx);
 
 #endif

@@ -94,6 +94,8 @@ struct sg_session_row {
     int epoch;    /* of the subject; 0 if unknown */
     bool banned;
     int64_t source_version; /* of the subject's roles; -1 = unknown */
+    int64_t logout_ago_ms; /* since the subject's last "log out everywhere", as the row was written;
+                            * INT64_MAX = none. A proof read before that proves nothing. */
 };
 void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
@@ -211,9 +213,10 @@ struct sg_subject_read {
     int bucket;
     const char *subject;
     /* out */
-    bool found; /* and its identity was written once */
+    bool found;  /* and its identity was written once */
+    bool locked; /* banned by an operator, whatever its source says; also where it is not found */
     int epoch;
-    bool banned;
+    bool banned; /* by its source */
     int64_t source_version;
     struct sg_buf roles, permissions, attributes; /* free with sg_subject_read_clear */
 };

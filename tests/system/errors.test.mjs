@@ -79,6 +79,13 @@ realms:
     ['a client twice', '      - id: backend', '      - id: web', 9, /web.*twice/s],
     ['an environment variable that is not set', `      url: ${'@redis'}`, '      url: ${SEGUE_TEST_NOT_SET}', 7, /SEGUE_TEST_NOT_SET/],
     ['a secrets file that is not there', '      secrets_file: session-secrets', '      secrets_file: nowhere', 7, /nowhere.*No such file/s],
+    ['a custom claim of a reserved name', '      lookup: SELECT 1', '      lookup: SELECT 1\n      claims:\n        sub: {path: id}', 9, /claim 'sub' is reserved/, 2],
+    ["a custom claim of Segue's own name", '      lookup: SELECT 1', '      lookup: SELECT 1\n      claims:\n        tenant: {}\n        roles: {path: id}', 9, /claim 'roles' is reserved/, 3],
+    ['a custom claim of no type', '      lookup: SELECT 1', '      lookup: SELECT 1\n      claims:\n        tenant: {type: text}', 18, /type.*string.*int.*bool.*json/s, 2],
+    ['an identity source that is none of them', '      lookup: SELECT 1', '      lookup: SELECT 1\n      source: ldap', 7, /source.*sql.*http.*subject/s, 1],
+    ['a key that its identity source has no use for', '      lookup: SELECT 1', '      lookup: SELECT 1\n      bearer_file: x', 7, /bearer_file/, 1],
+    ['a right that is none', '        secret_file: backend-secret', '        secret_file: backend-secret\n        rights: [everything]', 18, /rights.*subjects/, 1],
+    ['a right of a client without a secret', '      - id: web', '      - id: web\n        rights: [subjects]', 9, /no secret/, 1],
     ['broken YAML', '  connections: 2', '  connections: [2', undefined, /./],
     ['a tab', '  connections: 2', '\tconnections: 2', undefined, /./],
   ];

@@ -2,13 +2,19 @@
 // Roles and custom claims from the user's own database, over SQL and over HTTP: what is minted, and what is not when the source is
 // down or makes no sense. Never more rights than were last known.
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { root, segue } from '../lib/paths.mjs';
+import { run } from '../lib/proc.mjs';
 import { LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
 import { until } from '../lib/wait.mjs';
 
-const TIMEOUT_MS = 250;
+const TIMEOUT_MS = 500;
 const claims = {
   tenant: { path: 'org.id', type: 'string', required: true },
   level: { type: 'int' },
@@ -36,18 +42,43 @@ const put = (id, over = {}) =>
     user: { id }, enabled: true, roles: ['user', 'clerk'], rights: ['read'], rev: (people.get(String(id))?.rev ?? 0) + 1, extra: { org: { id: 'acme' }, level: 7 }, ...over,
   });
 
+// The same over TLS, with a certificate of an authority of its own.
+let tls;
+async function startTls() {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'sg-tls-'));
+  const openssl = async (...args) => {
+    const r = await run('openssl', args, { cwd: dir });
+    assert.equal(r.code, 0, r.stderr);
+  };
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=test', '-days', '2'];
+  await openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem');
+  await openssl('req', '-x509', ...key, '-keyout', 'key.pem', '-out', 'cert.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE');
+  const read = (name) => readFileSync(path.join(dir, name));
+  tls = https.createServer({ key: read('key.pem'), cert: read('cert.pem') }, (req, res) => users.emit('request', req, res));
+  await new Promise((done) => tls.listen(0, '127.0.0.1', done));
+  const ca = read('ca.pem').toString();
+  rmSync(dir, { recursive: true });
+  return { port: tls.address().port, ca };
+}
+
 let w, a;
 before(async () => {
   await new Promise((done) => users.listen(0, '127.0.0.1', done));
-  const identity = (when_down) => ({
-    source: 'http', url: `http://127.0.0.1:${users.address().port}/v1/users/{subject}`, lookup: null, changes: null, when_down, timeout: `${TIMEOUT_MS}ms`, bearer_file: 'users-token',
+  const { port, ca } = await startTls();
+  const identity = (when_down, base = `http://127.0.0.1:${users.address().port}`) => ({
+    source: 'http', url: `${base}/v1/users/{subject}`, lookup: null, changes: null, when_down, timeout: `${TIMEOUT_MS}ms`, bearer_file: 'users-token',
     paths: { subject: 'data.user.id', active: 'data.enabled', roles: 'data.roles', permissions: 'data.rights', version: 'data.rev', attributes: 'data.extra' }, claims,
   });
-  const sql = (when_down) => ({ lookup: 'SELECT * FROM said($1)', when_down, timeout: '250ms', claims });
+  const sql = (when_down) => ({ lookup: 'SELECT * FROM said($1)', when_down, timeout: `${TIMEOUT_MS}ms`, claims });
   w = await startWorld({
     users: 300, init: false,
-    realms: { main: { identity: sql('refuse') }, known: { identity: sql('last_known') }, http: { identity: identity('refuse') }, httpknown: { identity: identity('last_known') } },
+    realms: { main: { identity: sql('refuse') }, known: { identity: sql('last_known') }, http: { identity: identity('refuse') }, httpknown: { identity: identity('last_known') },
+      https: { identity: { ...identity('refuse', `https://127.0.0.1:${port}`), ca_file: 'users-ca.pem' } },
+      httpsystem: { identity: identity('refuse', `https://127.0.0.1:${port}`) },
+      httpsname: { identity: { ...identity('refuse', `https://localhost:${port}`), ca_file: 'users-ca.pem' } },
+    },
   });
+  w.keep('users-ca.pem', ca);
   w.keep('users-token', 'sesame-open-up-now-please\n');
   w.secrets.add('sesame-open-up-now-please');
   const init = await w.run('init');
@@ -62,8 +93,10 @@ before(async () => {
 });
 after(async () => {
   await w?.stop();
-  users.closeAllConnections();
-  users.close();
+  for (const server of [users, tls]) {
+    server?.closeAllConnections();
+    server?.close();
+  }
 });
 
 /** What the SQL source answers: columns of users u, and where they come from. */
@@ -176,8 +209,13 @@ describe('the source http', () => {
     put(id, { rev: 3 });
     assert.equal((await a.exchange(s)).status, 200);
   });
+  test('is trusted over TLS only with a certificate of the configured authority, for the name in the URL', async () => {
+    const got = async (realm) => (await a.exchange((await person(realm)).s)).status;
+    assert.deepEqual([await got('https'), await got('httpsystem'), await got('httpsname')], [200, 503, 503]);
+    assert.match(a.log(), /identity source of httpsystem.*certificate/i);
+  });
   test('is asked at most so often at once, over connections that are kept', async () => {
-    const all = await Promise.all(Array.from({ length: 30 }, () => person('http')));
+    const all = await Promise.all(Array.from({ length: 20 }, () => person('http')));
     const sockets = new Set();
     let now = 0, most = 0;
     broken = (res, answer) => {
@@ -298,5 +336,16 @@ for (const [kind, realms] of [['http', ['http', 'httpknown']], ['sql', ['main', 
       assert.equal(await w.total(`SELECT count(*) FROM segue.subject WHERE 'admin' = ANY (roles) OR source_version > 50`), 0);
     });
   });
+
+test('the example of deploy/ is a configuration', async () => {
+  const example = readFileSync(path.join(root, 'deploy/identity/http.yaml'), 'utf8');
+  w.keep('users-webhook-secret', 'x\n');
+  const { identity: _, ...realm } = w.config.realms.http;
+  const keys = Object.entries(realm).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}\n`).join('');
+  const file = path.join(w.dir, 'example.yaml');
+  writeFileSync(file, `segue: ${JSON.stringify(w.config.segue)}\nrealms:\n  http:\n${keys}${example.replace(/^(?=.)/gm, '    ')}`);
+  const r = await run(segue, ['status', '--config', file]);
+  assert.equal(r.code, 0, r.stderr);
+});
 
 test('no credential of the source shows anywhere', async () => assert.deepEqual(await w.leaks(), []));

@@ -183,6 +183,99 @@ a_url_may_come_from_the_environment(void **state)
     sg_config_free(c);
 }
 
+/* The realm's identity as a JSON-like mapping, or NULL where the configuration is refused. */
+static int
+load_identity(const char *identity, struct sg_config **out, struct sg_err *err)
+{
+    char realm[2048];
+
+    snprintf(realm, sizeof realm,
+             "  second:\n    issuer: https://x\n    audiences: [a]\n"
+             "    legacy: {url: 'redis://r', codec: e, cookie: c, secrets_file: secrets}\n"
+             "    identity: %s\n    clients: [{id: web}]\n",
+             identity);
+    return load("", realm, out, err);
+}
+
+static void
+an_http_source_has_defaults_and_credentials_from_a_file(void **state)
+{
+    const struct sg_realm_config *r;
+    struct sg_config *c;
+
+    (void)state;
+    put("secrets", "first\n", 0600);
+    assert_int_equal(load_identity("{source: http, url: 'https://u.example/p/{subject}', "
+                                   "bearer_file: secrets, claims: {tenant: {path: org.id, "
+                                   "required: true}, groups: {type: json}}}",
+                                   &c, NULL),
+                     0);
+    r = sg_config_realm(c, "second");
+    assert_string_equal(r->identity.authorization, "Bearer first");
+    assert_string_equal(r->identity.paths.subject, "subject");
+    assert_string_equal(r->identity.paths.attributes, "");
+    assert_null(r->identity.changes);
+    assert_null(r->identity.ca_file);
+    assert_int_equal(r->identity.timeout_ms, 2000);
+    assert_int_equal(r->identity.poll_ms, 1000);
+    assert_int_equal(r->identity.connections, 4);
+    assert_int_equal(r->identity.n_claims, 2);
+    assert_string_equal(r->identity.claims[0].path, "org.id");
+    assert_int_equal(r->identity.claims[0].type, SG_CLAIM_STRING);
+    assert_true(r->identity.claims[0].required);
+    assert_string_equal(r->identity.claims[1].path, "groups");
+    sg_config_free(c);
+    put("secrets", "user:password\n", 0600);
+    assert_int_equal(load_identity("{source: http, url: 'http://127.0.0.1:80/{subject}', "
+                                   "basic_file: secrets}",
+                                   &c, NULL),
+                     0);
+    assert_string_equal(sg_config_realm(c, "second")->identity.authorization,
+                        "Basic dXNlcjpwYXNzd29yZA==");
+    sg_config_free(c);
+    put("secrets", "first\n\nsecond\r\n", 0600);
+}
+
+static void
+an_identity_that_is_unsafe_or_makes_no_sense_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "{source: http, url: 'http://u.example/{subject}'}",
+        "{source: http, url: 'http://127.0.0.1.evil.example/{subject}'}",
+        "{source: http, url: 'ftp://u.example/{subject}'}",
+        "{source: http, url: 'https://u.example/'}",
+        "{source: http, url: 'https://{subject}/'}",
+        "{source: http, url: 'https://u.example{subject}/'}",
+        "{source: http, url: 'https://u.example/{subject}/{subject}'}",
+        "{source: http, url: 'https://me:secret@u.example/{subject}'}",
+        "{source: http, url: 'https://u.example/{subject}', changes: 'https://u.example/c'}",
+        "{source: http, url: 'https://u.example/{subject}', ca_file: nowhere}",
+        "{source: http, url: 'https://u.example/{subject}', bearer_file: nowhere}",
+        "{source: http, url: 'https://u.example/{subject}', basic_file: secrets}",
+        "{source: http, url: 'https://u.example/{subject}', paths: {version: ''}}",
+        "{source: http, url: 'https://u.example/{subject}', claims: {iss: {}}}",
+        "{source: http, url: 'https://u.example/{subject}', claims: {permissions: {}}}",
+        "{source: http, url: 'https://u.example/{subject}', claims: {'a b': {}}}",
+        "{source: http, url: 'https://u.example/{subject}', claims: {tenant: org.id}}",
+        "{source: subject, webhook: {secret_file: secrets}}",
+        "{source: subject, url: 'https://u.example/{subject}'}",
+    };
+    struct sg_config *c;
+    struct sg_err err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (load_identity(bad[i], &c, &err) == 0)
+            fail_msg("taken: %s", bad[i]);
+        assert_int_equal(err.code, SG_E_INVALID);
+        assert_non_null(strstr(err.place, "segue.yaml:"));
+        assert_null(strstr(err.text, "me:secret"));
+    }
+    assert_int_equal(load_identity("{source: subject}", &c, &err), 0);
+    sg_config_free(c);
+}
+
 int
 main(void)
 {
@@ -191,6 +284,8 @@ main(void)
         cmocka_unit_test(secrets_are_lines_without_their_ends_and_private),
         cmocka_unit_test(the_scale_shortens_lifetimes_and_never_lags_or_timeouts),
         cmocka_unit_test(a_url_may_come_from_the_environment),
+        cmocka_unit_test(an_http_source_has_defaults_and_credentials_from_a_file),
+        cmocka_unit_test(an_identity_that_is_unsafe_or_makes_no_sense_is_refused),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -278,6 +278,85 @@ changes_are_followed_by_their_cursor(void **state)
     close_source(s);
 }
 
+static struct sg_identity_source *
+open_changes(const char *changes)
+{
+    struct sg_identity_source_options o = {.conninfo = server.conninfo,
+                                           .name = "people",
+                                           .lookup_sql = lookup_sql,
+                                           .changes_sql = changes,
+                                           .timeout_ms = 1000,
+                                           .connections = 1};
+    struct sg_identity_source *s;
+    struct sg_err err;
+
+    assert_int_equal(sg_identity_source_find("sql")->open(&loop, sg_clock_system(), &o, &s, &err),
+                     0);
+    return s;
+}
+
+static void
+a_changed_subject_that_makes_no_sense_is_left_out_and_told_of(void **state)
+{
+    struct sg_identity_source *s = open_changes(
+        "SELECT n::text, true, CASE WHEN n IN (2, 4) THEN ARRAY[E'a\nb'] ELSE '{a}' END, "
+        "'{}'::text[], 7, CASE WHEN n = 3 THEN NULL ELSE '{ \"x\": [1, \"\u00fc\"] }'::jsonb "
+        "END, (n || $1)::text FROM generate_series(1, 5) n");
+    struct sg_identity_changes c = {.done = on_changes, .cursor = ":"};
+
+    (void)state;
+    c.deadline_ns = in_ms(2000);
+    request_done = false;
+    s->type->changes(s, &c);
+    test_run_until(&loop, &request_done, 3000);
+    assert_int_equal(c.rc, 0);
+    assert_int_equal(c.n_items, 3);
+    assert_int_equal(c.n_refused, 2);
+    assert_non_null(strstr(c.refused.text, "3 (roles)"));
+    assert_false(c.full);
+    assert_string_equal(c.cursor, "5:");
+    assert_string_equal(c.items[0].subject, "1");
+    assert_string_equal(c.items[0].attributes, "{\"x\":[1,\"\xc3\xbc\"]}");
+    assert_string_equal(c.items[1].subject, "3");
+    assert_string_equal(c.items[1].attributes, "");
+    assert_string_equal(c.items[2].subject, "5");
+    sg_identity_changes_clear(&c);
+    close_source(s);
+}
+
+static void
+attributes_are_one_strict_object_within_their_bound(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "[]",
+                                      "null",
+                                      "{\"a\":1,\"a\":2}",
+                                      "{\"a\":",
+                                      "{} {}",
+                                      "{a}",
+                                      "{\"a\":\"\\u0000\"}",
+                                      "{\"a\":\"\\ud800\"}"};
+    struct sg_identity who = {.attributes = "kept"};
+    char big[SG_ATTRIBUTES_BYTES + 64];
+    struct sg_err err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (sg_identity_set_attributes(&who, sg_str(bad[i]), &err) == 0)
+            fail_msg("taken: %s", bad[i]);
+        assert_int_equal(err.code, SG_E_INVALID);
+        assert_string_equal(who.attributes, "kept");
+    }
+    snprintf(big, sizeof big, "{ \"a\" : \"%0*d\" }", SG_ATTRIBUTES_BYTES - 8, 0);
+    assert_int_equal(sg_identity_set_attributes(&who, sg_str(big), &err), 0);
+    assert_int_equal(strlen(who.attributes), SG_ATTRIBUTES_BYTES);
+    snprintf(big, sizeof big, "{\"a\":\"%0*d\"}", SG_ATTRIBUTES_BYTES - 7, 0);
+    assert_int_equal(sg_identity_set_attributes(&who, sg_str(big), &err), -1);
+    assert_int_equal(err.code, SG_E_LIMIT);
+}
+
 static void
 a_lookup_that_is_closed_over_is_told_once(void **state)
 {
@@ -327,6 +406,8 @@ main(void)
         cmocka_unit_test(a_subject_comes_with_roles_and_permissions),
         cmocka_unit_test(what_does_not_fit_is_an_error_that_names_the_column),
         cmocka_unit_test(changes_are_followed_by_their_cursor),
+        cmocka_unit_test(a_changed_subject_that_makes_no_sense_is_left_out_and_told_of),
+        cmocka_unit_test(attributes_are_one_strict_object_within_their_bound),
         cmocka_unit_test(a_lookup_that_is_closed_over_is_told_once),
     };
 
