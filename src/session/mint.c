@@ -287,11 +287,14 @@ mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_b
     struct segue_policy policy = {.issuer = realm->config->issuer,
                                   .audiences = realm->config->audiences,
                                   .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
-
     int64_t now_sec = sg_wall_ms(realm->engine->clock) / 1000;
-    enum segue_status status =
-        segue_verify(realm->keys, &policy, now_sec, token.ptr, token.len, buf, claims);
+    enum segue_status status = segue_cache_verify(realm->verified, realm->keys, &policy, now_sec,
+                                                  token.ptr, token.len, buf, claims);
+    struct segue_cache_stats stats;
 
+    segue_cache_get_stats(realm->verified, &stats);
+    realm->counters.token_kept = stats.hits;
+    realm->counters.token_signature = stats.misses;
     if (status != SEGUE_UNKNOWN_KEY || segue_keyset_count(realm->old_keys) == 0)
         return status;
     /* A key is retired once all it signed has expired, so whatever has not is somebody else's. */

@@ -169,6 +169,18 @@ describe('in exchange', () => {
     assert.equal(decodeJwt(through.handed).claims.sub, '51');
   });
 
+  test('a JWT shown again is known without its signature, and ends with its session all the same', async () => {
+    const known = () => a.metric(`segue_tokens_verified_total{realm="${realm}",by="cache"}`);
+    const { jwt } = await login(54);
+    subset(await a.verify({ realm, bearer: jwt }), { status: 200, subject: '54' });
+    const before = await known();
+    for (let i = 0; i < 3; i++) subset(await a.verify({ realm, bearer: jwt }), { status: 200, subject: '54' });
+    assert.equal((await known()) - before, 3);
+    assert.equal((await a.revoke(jwt, { realm })).status, 200);
+    assert.equal((await a.verify({ realm, bearer: jwt })).status, 401);
+    assert.ok((await known()) - before > 3);
+  });
+
   test('a logout through Segue ends the legacy session too', async () => {
     const s = await login(52);
     assert.equal((await a.revoke(s.jwt, { realm, client_id: 'web' })).status, 200);
