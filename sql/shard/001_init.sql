@@ -148,7 +148,8 @@ CREATE TABLE segue.refresh_token (
     sid              bytea       NOT NULL,
     chain            bytea       NOT NULL,             -- the refresh tokens of one exchange
     client_id        text        NOT NULL,
-    audience         text        NOT NULL,
+    audience         text        NOT NULL,             -- one or several, a space between
+    scope            text        NOT NULL,             -- what the exchange was granted: a refresh may ask for less
     state            text        NOT NULL DEFAULT 'current' CHECK (state IN ('current', 'used', 'ended')),
     successor_digest bytea,
     successor_sealed bytea,                            -- under a key derived from this token itself
@@ -167,7 +168,7 @@ CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, cha
 CREATE FUNCTION segue.rotate(
     p_realm text, p_bucket integer, p_digest bytea, p_client text, p_next bytea, p_sealed bytea,
     p_grace_ms bigint, p_lifetime_ms bigint,
-    OUT outcome text, OUT sid bytea, OUT audience text, OUT sealed bytea, OUT successor bytea)
+    OUT outcome text, OUT sid bytea, OUT audience text, OUT scope text, OUT sealed bytea, OUT successor bytea)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     t  segue.refresh_token;
@@ -197,6 +198,7 @@ BEGIN
     at := clock_timestamp();
     sid := t.sid;
     audience := t.audience;
+    scope := t.scope;
     IF t.expires_at <= at THEN
         outcome := 'expired';
     ELSIF t.state = 'ended' OR s.sid IS NULL OR s.ended_at IS NOT NULL OR s.exp_absolute <= at THEN
@@ -219,8 +221,8 @@ BEGIN
         outcome := 'rotated';
         sealed := p_sealed;
         successor := p_next;
-        INSERT INTO segue.refresh_token (realm, bucket, digest, sid, chain, client_id, audience, expires_at)
-        VALUES (p_realm, p_bucket, p_next, t.sid, t.chain, t.client_id, t.audience,
+        INSERT INTO segue.refresh_token (realm, bucket, digest, sid, chain, client_id, audience, scope, expires_at)
+        VALUES (p_realm, p_bucket, p_next, t.sid, t.chain, t.client_id, t.audience, t.scope,
                 least(at + p_lifetime_ms * interval '1 millisecond', s.exp_absolute));
         UPDATE segue.refresh_token AS x
            SET state = 'used', used_at = at, successor_digest = p_next, successor_sealed = p_sealed
@@ -234,7 +236,7 @@ END $$;
 CREATE FUNCTION segue.rotate_all(
     p_realms text[], p_buckets integer[], p_digests bytea[], p_clients text[], p_nexts bytea[], p_sealeds bytea[],
     p_graces_ms bigint[], p_lifetimes_ms bigint[])
-RETURNS TABLE (ord bigint, outcome text, sid bytea, audience text, sealed bytea, successor bytea)
+RETURNS TABLE (ord bigint, outcome text, sid bytea, audience text, scope text, sealed bytea, successor bytea)
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '50ms' AS $$
 DECLARE
     q record;

@@ -2,7 +2,6 @@
 #include "config/config_internal.h"
 
 #include "base/buf.h"
-#include "base/yaml.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,8 +88,6 @@ config_beside(const struct sg_config *c, const char *path)
     return full;
 }
 
-/* Reads a file of secrets, one a line. Whoever can read the file could sign sessions: it must be
- * private. */
 int
 config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
                int cap, struct sg_err *err)
@@ -130,8 +127,9 @@ config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, c
     return 0;
 }
 
-static int
-list_of(struct sg_yaml_node *map, const char *key, const char **out, int least, struct sg_err *err)
+int
+config_list(struct sg_yaml_node *map, const char *key, const char **out, int least,
+            struct sg_err *err)
 {
     struct sg_yaml_node *list = sg_yaml_get(map, key), *item;
     int n = 0;
@@ -284,59 +282,6 @@ read_keys(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *r
 }
 
 static int
-read_rights(struct sg_yaml_node *m, struct sg_client_config *client, struct sg_err *err)
-{
-    struct sg_yaml_node *list = sg_yaml_get(m, "rights"), *item;
-    const char *right;
-    int i;
-
-    if (list != NULL && !sg_yaml_is_seq(list))
-        return sg_yaml_fail(list, err, "key 'rights': expected a list");
-    for (i = 0; list != NULL && (item = sg_yaml_item(list, i)) != NULL; i++) {
-        if (sg_yaml_text(item, &right, err) != 0)
-            return -1;
-        if (strcmp(right, "subjects") != 0)
-            return sg_yaml_fail(item, err, "key 'rights': expected subjects, not '%.60s'", right);
-        if (client->secret == NULL)
-            return sg_yaml_fail(list, err, "client '%s' has no secret, so it can have no rights",
-                                client->id);
-        client->may_subjects = true;
-    }
-    return 0;
-}
-
-static int
-read_clients(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
-             struct sg_err *err)
-{
-    struct sg_yaml_node *list = sg_yaml_get(realm, "clients"), *m;
-
-    while (list != NULL && (m = sg_yaml_item(list, r->n_clients)) != NULL) {
-        struct sg_client_config *client;
-        int i;
-
-        if (r->n_clients == SG_LIST_MAX)
-            return sg_yaml_fail(m, err, "at most %d clients", SG_LIST_MAX);
-        client = &r->clients[r->n_clients++];
-        if (sg_yaml_string(m, "id", NULL, &client->id, err) != 0)
-            return -1;
-        if (strlen(client->id) > 64)
-            return sg_yaml_fail(m, err, "a client id has at most 64 bytes");
-        for (i = 0; i < r->n_clients - 1; i++)
-            if (strcmp(r->clients[i].id, client->id) == 0)
-                return sg_yaml_fail(m, err, "client '%s' is given twice", client->id);
-        if (sg_yaml_get(m, "secret_file") != NULL &&
-            config_secrets(c, m, "secret_file", &client->secret, 1, err) != 0)
-            return -1;
-        if (read_rights(m, client, err) != 0)
-            return -1;
-    }
-    return r->n_clients > 0
-               ? 0
-               : sg_yaml_fail(realm, err, "realm '%.60s': expected a list 'clients'", r->name);
-}
-
-static int
 check_name(struct sg_yaml_node *at, const char *what, const char *name, struct sg_err *err)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -346,19 +291,61 @@ check_name(struct sg_yaml_node *at, const char *what, const char *name, struct s
     return 0;
 }
 
+static bool
+is_loopback(const char *issuer)
+{
+    static const char *const hosts[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    size_t i, n;
+
+    for (i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        n = strlen(hosts[i]);
+        if (strncmp(issuer, hosts[i], n) == 0 && strchr(":/", issuer[n]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static int
 check_issuer(struct sg_yaml_node *at, const char *issuer, struct sg_err *err)
 {
     /* RFC 8414 section 2 wants https without query or fragment; plain http on loopback is for
      * development. */
-    if ((strncmp(issuer, "https://", 8) != 0 && strncmp(issuer, "http://127.0.0.1", 16) != 0 &&
-         strncmp(issuer, "http://localhost", 16) != 0) ||
-        strpbrk(issuer, "?#") != NULL)
+    bool https = strncmp(issuer, "https://", 8) == 0 && issuer[8] != '\0' && issuer[8] != '/';
+    const char *p;
+
+    for (p = issuer; *p > ' ' && *p < 0x7f && strchr("?#@\"\\", *p) == NULL; p++)
+        ;
+    if ((!https && !is_loopback(issuer)) || *p != '\0')
         return sg_yaml_fail(at, err,
                             "key 'issuer': expected an https URL without query or fragment, not "
                             "'%.100s'",
                             issuer);
     return 0;
+}
+
+/* They are kept as one text with spaces between (a refresh token's row), and compared as they
+ * stand. */
+static int
+check_realm_audiences(struct sg_yaml_node *realm, const struct sg_realm_config *r,
+                      struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(realm, "audiences");
+    size_t total = 0;
+    const char *p;
+    int i;
+
+    for (i = 0; r->audiences[i] != NULL; i++) {
+        for (p = r->audiences[i]; *p > ' ' && *p < 0x7f; p++)
+            ;
+        if (*p != '\0' || p == r->audiences[i])
+            return sg_yaml_fail(sg_yaml_item(list, i), err,
+                                "key 'audiences': an audience is printable ASCII without spaces");
+        total += strlen(r->audiences[i]) + 1;
+    }
+    return total <= SG_CONFIG_WORDS_BYTES
+               ? 0
+               : sg_yaml_fail(list, err, "key 'audiences': more than %d bytes in all",
+                              SG_CONFIG_WORDS_BYTES);
 }
 
 static int
@@ -370,14 +357,14 @@ read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
     if (check_name(m, "realm", r->name, err) != 0 ||
         sg_yaml_string(m, "issuer", NULL, &r->issuer, err) != 0 ||
         check_issuer(sg_yaml_get(m, "issuer"), r->issuer, err) != 0 ||
-        list_of(m, "audiences", r->audiences, 1, err) != 0 ||
-        list_of(m, "origins", r->origins, 0, err) != 0)
+        config_list(m, "audiences", r->audiences, 1, err) != 0 ||
+        check_realm_audiences(m, r, err) != 0 || config_list(m, "origins", r->origins, 0, err) != 0)
         return -1;
     if (read_legacy(c, r, m, err) != 0 || config_read_identity(c, r, m, err) != 0 ||
         read_login(c, r, m, err) != 0 || read_tokens(c, r, m, err) != 0 ||
         read_keys(c, r, m, err) != 0)
         return -1;
-    return read_clients(c, r, m, err);
+    return config_read_clients(c, r, m, err);
 }
 
 static int

@@ -18,10 +18,26 @@
 enum sg_when_stale { SG_STALE_ACCEPT, SG_STALE_INTROSPECT, SG_STALE_REJECT };
 enum sg_when_down { SG_DOWN_REFUSE, SG_DOWN_LAST_KNOWN };
 
+/* What a client may ask the token endpoint for. */
+enum sg_grants {
+    SG_GRANT_EXCHANGE = 1 << 0,
+    SG_GRANT_REFRESH = 1 << 1,
+    SG_GRANT_CLIENT = 1 << 2, /* client_credentials: confidential clients only */
+};
+
+#define SG_CONFIG_WORDS_BYTES 1024 /* a realm's audiences, and a client's scopes, in all */
+#define SG_CLIENT_SECRET_LEAST 16  /* bytes */
+
 struct sg_client_config {
     const char *id;
     const char *secret; /* NULL = a public client */
-    bool may_subjects;  /* read and change subjects over /v1/subjects */
+    unsigned grants;    /* enum sg_grants */
+    /* NULL-ended. scope: what its tokens may be given. roles, permissions: of tokens for itself
+     * (client_credentials). audiences: what it may ask tokens for and, as a resource server, asks
+     * about; strings of the realm's own list. */
+    const char *scope[SG_LIST_MAX + 1], *roles[SG_LIST_MAX + 1], *permissions[SG_LIST_MAX + 1],
+        *audiences[SG_LIST_MAX + 1];
+    bool may_subjects; /* read and change subjects over /v1/subjects */
 };
 
 enum sg_claim_type { SG_CLAIM_STRING, SG_CLAIM_INT, SG_CLAIM_BOOL, SG_CLAIM_JSON };
@@ -102,6 +118,10 @@ struct sg_config {
  * "file:line:column". */
 SG_MUST_USE int sg_config_load(const char *path, struct sg_config **out, struct sg_err *err);
 void sg_config_free(struct sg_config *config);
+
+/* The client of that id; NULL if there is none. */
+const struct sg_client_config *sg_config_client(const struct sg_realm_config *realm,
+                                                struct sg_slice id);
 
 /* NULL if there is none of that name; name NULL or "" = the first. */
 const struct sg_realm_config *sg_config_realm(const struct sg_config *config, const char *name);

@@ -26,9 +26,9 @@ struct sg_http_options {
     int max_connections;   /* one more is refused at accept */
     size_t max_body_bytes; /* larger: 413 */
     /* Pool a connection. It holds the request's headers, cookies once more, and the answer's
-     * headers. A request that does not fit gets 431 (in 8 KiB a 4,000-byte cookie does not), an
-     * answer that does not fit is lost with its connection: 16 KiB takes 4 KiB of cookies and 7 KiB
-     * of answer. */
+     * headers. A request that does not fit gets 431 (in 8 KiB a 4,000-byte cookie does not); where
+     * the answer does not fit beside it, that is 431 too, or 500 where the request is the smaller
+     * half: 16 KiB takes 4 KiB of cookies and 6 KiB of answer. */
     size_t memory_bytes;
     int idle_timeout_ms; /* silent or stalled connection; rounded up to seconds */
     /* A dripper is cut: a request must be complete, body included, this long after accept or after

@@ -10,6 +10,7 @@
 
 #define MAX_URI 8192
 #define MAX_ANSWER_HEADERS 32768
+#define ANSWER_SLACK 1536 /* status line, Date and the like, and what the pool aligns */
 
 /* -1 on a broken escape or a NUL, which would end the text early. */
 static int
@@ -326,11 +327,35 @@ sg_http_build(struct sg_http_request *r, struct sg_slice body, bool close)
     return response;
 }
 
+/* libmicrohttpd loses an answer, and the connection with it, whose headers do not fit into the
+ * connection's pool beside the request's and the cookies once more. Returns the status to say so
+ * with, or 0. */
+static int
+overflows(const struct sg_http_request *r)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t memory = sg_http_memory(r->http),
+           asked = (size != NULL ? size->header_size : 0) + sg_http_header(r, "Cookie").len;
+
+    if (asked + r->headers.len + ANSWER_SLACK <= memory)
+        return 0;
+    return asked > memory / 2 ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE
+                              : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
 void
 sg_http_answer(struct sg_http_request *r, int status, struct sg_slice body)
 {
+    int too_large = overflows(r);
+
     assert(r->state == SG_HTTP_HANDLING || r->state == SG_HTTP_SUSPENDED);
     assert(status >= 200 && status <= 599);
+    if (too_large != 0) {
+        sg_buf_reset(&r->headers);
+        status = too_large;
+        body = sg_slice(NULL, 0);
+    }
     r->response = sg_http_build(r, body, sg_http_closing(r->http));
     r->status = r->response != NULL ? status : MHD_HTTP_INTERNAL_SERVER_ERROR;
     sg_http_answered(r);

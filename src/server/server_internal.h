@@ -40,6 +40,7 @@ void server_event(struct exchange *x, bool bad, const char *what, const struct s
 /* routes_*.c */
 void route_verify(struct exchange *x);
 void route_token(struct exchange *x);
+void route_introspect(struct exchange *x);
 void route_revoke(struct exchange *x);
 void route_sessions(struct exchange *x);
 void route_login(struct exchange *x);

@@ -76,7 +76,8 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
         .cookie_secure = config->legacy.cookie_secure,
         .cookie_domain =
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
-    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK)
+    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK ||
+        segue_cache_new(VERIFIED_BYTES, &r->verified) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
@@ -176,6 +177,7 @@ free_engine(struct sg_engine *e)
 
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
+        segue_cache_free(r->verified);
         segue_keyset_free(r->old_keys);
         sg_revoked_free(r->revoked);
         reread_free(r->reread);

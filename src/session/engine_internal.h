@@ -24,6 +24,7 @@
 #define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
 #define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
+#define VERIFIED_BYTES ((size_t)4 << 20) /* per realm and loop: about 4,000 tokens */
 #define IDENTITY_FRESH_MS 1000
 #define ISSUED_SLOTS 4096      /* per realm and loop */
 #define ISSUED_MS 10000        /* /verify mints at most this often for a session, per loop */
@@ -84,6 +85,7 @@ struct sg_realm {
     struct sg_policy policy;
     struct continuity continuity;
     struct segue_keyset *keys;
+    struct segue_cache *verified;
     struct segue_keyset *old_keys; /* retired: they tell whose an expired token was, no more */
     struct segue_key *signing;     /* the active key; NULL = none read yet, or not to be opened */
     char active_kid[SEGUE_KID_BYTES + 1];

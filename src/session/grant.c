@@ -79,6 +79,7 @@ grant_step_mint(struct grant *g)
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
+                             .scope = g->scope,
                              .sid = g->sid,
                              .binding = binding.text,
                              .bucket = g->bucket,
@@ -146,6 +147,7 @@ static void
 step_refresh(struct grant *g)
 {
     struct sg_refresh token;
+    struct sg_buf scope = SG_BUF_INIT(SG_WORDS_BYTES);
     struct sg_refresh_new row = {.realm = g->realm->config->name,
                                  .bucket = g->bucket,
                                  .client_id = g->client_id,
@@ -170,7 +172,13 @@ step_refresh(struct grant *g)
     if (row.expires_in_ms > g->row.absolute_in_ms)
         row.expires_in_ms = g->row.absolute_in_ms;
     explicit_bzero(&token, sizeof token);
+    if (g->scope != NULL)
+        sg_buf_puts(&scope, g->scope);
+    else
+        mint_scope_of(g->realm->config, g->client_id, &scope);
+    row.scope = scope.len > 0 ? scope.ptr : "";
     sg_store_put_refresh(g->realm->engine->store, &row, grant_deadline(g), refresh_put, g);
+    sg_buf_free(&scope);
 }
 
 /* ---- step 4: the session's row ---- */
@@ -241,6 +249,7 @@ shadow(struct grant *g)
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
+                             .scope = g->scope,
                              .sid = g->sid,
                              .binding = binding.text,
                              .bucket = g->bucket,

@@ -118,6 +118,8 @@ created(void *ctx, const struct sg_token_out *tokens)
         refused(l);
         break;
     case SG_TOKEN_INVALID_REQUEST:
+    case SG_TOKEN_INVALID_SCOPE:
+    case SG_TOKEN_INVALID_TARGET:
     case SG_TOKEN_CLIENT_DISABLED: /* meanwhile */
     case SG_TOKEN_NOT_ENABLED:
     case SG_TOKEN_UNAVAILABLE:

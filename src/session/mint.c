@@ -2,6 +2,7 @@
 #include "session/mint.h"
 
 #include "base/encode.h"
+#include "base/words.h"
 #include "session/held_keys.h"
 
 static struct segue_slice
@@ -20,6 +21,42 @@ names_out(const struct sg_names *names, struct segue_slice *out)
     return (size_t)names->n;
 }
 
+void
+mint_scope_of(const struct sg_realm_config *config, const char *client_id, struct sg_buf *out)
+{
+    const struct sg_client_config *client = sg_config_client(config, sg_str(client_id));
+
+    if (client != NULL)
+        sg_words_add_all(out, client->scope);
+}
+
+static size_t
+words_out(const char *words, struct segue_slice *out)
+{
+    struct sg_slice rest = sg_str(words), word;
+    size_t n = 0;
+
+    while (n < SG_LIST_MAX && sg_words_next(&rest, &word))
+        out[n++] = (struct segue_slice){word.ptr, word.len};
+    return n;
+}
+
+static void
+fill_scope(const struct sg_realm_config *config, const struct mint_request *q,
+           struct mint_room *room, struct segue_claims *c)
+{
+    struct sg_buf scope = SG_BUF_INIT(sizeof room->scope - 1);
+
+    if (q->scope != NULL)
+        sg_buf_puts(&scope, q->scope);
+    else
+        mint_scope_of(config, q->client_id, &scope);
+    snprintf(room->scope, sizeof room->scope, "%s", scope.len > 0 ? scope.ptr : "");
+    sg_buf_free(&scope);
+    if (room->scope[0] != '\0')
+        c->scope = pub(room->scope);
+}
+
 int
 mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
           const struct mint_request *q, bool by_reference, struct mint_room *room,
@@ -29,16 +66,18 @@ mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec
 
     sg_random(random, sizeof random);
     sg_b64url_text(random, sizeof random, room->jti);
-    sg_b64url_text(q->sid, SG_SID_BYTES, room->sid);
     *c = (struct segue_claims)SEGUE_CLAIMS_INIT;
     c->iss = pub(config->issuer);
     c->sub = pub(q->subject);
     c->client_id = pub(q->client_id);
-    room->aud = pub(q->audience);
-    c->aud = &room->aud;
-    c->n_aud = 1;
+    c->aud = room->aud;
+    c->n_aud = words_out(q->audience, room->aud);
     c->jti = pub(room->jti);
-    c->sid = pub(room->sid);
+    if (q->sid != NULL) {
+        sg_b64url_text(q->sid, SG_SID_BYTES, room->sid);
+        c->sid = pub(room->sid);
+    }
+    fill_scope(config, q, room, c);
     c->iat = now_sec;
     c->exp = now_sec + (q->lifetime_ms + 999) / 1000;
     c->bkt = q->bucket;
@@ -54,7 +93,9 @@ mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec
         c->n_extra = 1;
         return 0;
     }
-    if (custom_claims_read(config, q->attributes, &room->custom, NULL, err) != 0)
+    /* A client has no attributes. */
+    room->custom.n = 0;
+    if (q->sid != NULL && custom_claims_read(config, q->attributes, &room->custom, NULL, err) != 0)
         return -1;
     c->extra = room->custom.extra;
     c->n_extra = room->custom.n;
@@ -131,7 +172,8 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
     out->again = out->no_cookie = false;
     rc = mint_as(realm, q, false, out->token, cap, &out->len, &why);
-    out->by_reference = rc != 0 && why.code == SG_E_LIMIT;
+    /* A client's own token has no session that would know its roles. */
+    out->by_reference = rc != 0 && why.code == SG_E_LIMIT && q->sid != NULL;
     if (out->by_reference) {
         rc = mint_as(realm, q, true, out->token, cap, &out->len, &why);
         realm->counters.minted_reference++;
@@ -139,7 +181,8 @@ mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, s
     }
     if (rc != 0)
         return sg_fail(err, why.code, why.place, "%s", why.text);
-    fit_in_cookie(realm, q, out);
+    if (q->sid != NULL)
+        fit_in_cookie(realm, q, out);
     return 0;
 }
 
@@ -161,6 +204,22 @@ mint_is_reference(const struct segue_claims *c)
     return false;
 }
 
+bool
+mint_is_client(const struct segue_claims *c)
+{
+    return c->sid.ptr == NULL && c->sub.len == c->client_id.len &&
+           memcmp(c->sub.ptr, c->client_id.ptr, c->sub.len) == 0;
+}
+
+bool
+mint_token_id(const struct segue_claims *c, uint8_t id[SG_SID_BYTES])
+{
+    struct segue_slice text = mint_is_client(c) ? c->jti : c->sid;
+
+    return text.ptr != NULL && c->bkt >= 0 &&
+           sg_b64url_decode(sg_slice(text.ptr, text.len), id, SG_SID_BYTES) == SG_SID_BYTES;
+}
+
 /* All that the token says, but its times and its id. */
 static struct sg_hash
 content_of(const struct sg_realm *realm, const struct mint_request *q)
@@ -170,6 +229,7 @@ content_of(const struct sg_realm *realm, const struct mint_request *q)
         sg_str(q->subject),
         sg_str(q->client_id),
         sg_str(q->audience),
+        sg_str(q->scope != NULL ? q->scope : " "), /* as no scope is */
         sg_str(q->binding),
         sg_slice(q->roles->text, q->roles->used),
         sg_slice(q->permissions->text, q->permissions->used),
@@ -227,11 +287,14 @@ mint_verify(struct sg_realm *realm, struct sg_slice token, struct segue_verify_b
     struct segue_policy policy = {.issuer = realm->config->issuer,
                                   .audiences = realm->config->audiences,
                                   .leeway_sec = (int)(realm->config->token.leeway_ms / 1000)};
-
     int64_t now_sec = sg_wall_ms(realm->engine->clock) / 1000;
-    enum segue_status status =
-        segue_verify(realm->keys, &policy, now_sec, token.ptr, token.len, buf, claims);
+    enum segue_status status = segue_cache_verify(realm->verified, realm->keys, &policy, now_sec,
+                                                  token.ptr, token.len, buf, claims);
+    struct segue_cache_stats stats;
 
+    segue_cache_get_stats(realm->verified, &stats);
+    realm->counters.token_kept = stats.hits;
+    realm->counters.token_signature = stats.misses;
     if (status != SEGUE_UNKNOWN_KEY || segue_keyset_count(realm->old_keys) == 0)
         return status;
     /* A key is retired once all it signed has expired, so whatever has not is somebody else's. */

@@ -226,11 +226,14 @@ void sg_subject_read_clear(struct sg_subject_read *row);
 
 /* ---- refresh tokens (rule 10) ---- */
 
+#define SG_WORDS_BYTES 1024 /* a list of audiences, and of scopes, with its NUL */
+
 struct sg_refresh_new {
     const char *realm;
     int bucket;
     uint8_t digest[SG_DIGEST_BYTES], sid[SG_SID_BYTES], chain[SG_SID_BYTES];
-    const char *client_id, *audience;
+    const char *client_id;
+    const char *audience, *scope; /* words (base/words.h) */
     int64_t expires_in_ms;
 };
 /* SG_E_DENIED when the session has ended. Never beyond the session's absolute limit. */
@@ -261,7 +264,7 @@ struct sg_rotate {
     /* out */
     enum sg_rotation outcome;
     uint8_t sid[SG_SID_BYTES];
-    char audience[257];
+    char audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
     struct sg_buf successor_sealed; /* owned by the caller: sg_buf_free */
     uint8_t successor_digest[SG_DIGEST_BYTES];
 };
@@ -270,14 +273,17 @@ struct sg_rotate {
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
-/* Which session a refresh token belongs to; found false when it is unknown or another client's. */
+/* What a refresh token is, without using it. */
 struct sg_refresh_read {
     const char *realm;
     int bucket;
     uint8_t digest[SG_DIGEST_BYTES];
-    const char *client_id;
+    /* out */
     bool found;
+    bool current; /* neither used, ended nor expired; its session is another question */
     uint8_t sid[SG_SID_BYTES];
+    char client_id[65], audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
+    int64_t issued_sec, expires_sec; /* Unix time */
 };
 void sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token,
                           uint64_t deadline_ns, sg_store_done done, void *ctx);
