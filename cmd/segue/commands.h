@@ -11,6 +11,7 @@ int cmd_dev(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_phase(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_status(int argc, char **argv);

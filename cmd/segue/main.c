@@ -10,6 +10,7 @@ static const struct cli_command commands[] = {
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
     {"credentials", "import password hashes for POST /v1/login", cmd_credentials},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
+    {"report", "how long the tokens would be, before a rollout", cmd_report},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},
     {"subject", "ban, unban or log out one subject, everywhere", cmd_subject},

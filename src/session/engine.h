@@ -65,10 +65,11 @@ int64_t sg_engine_feed_age_ms(const struct sg_engine *engine, int shard);
 struct sg_counters {
     uint64_t verify_jwt, verify_legacy, verify_both, verify_none, verify_refused,
         verify_unavailable;
-    uint64_t minted_first, minted_renewed, minted_repeated, minted_upstream, minted_shadow,
-        shadow_mismatch;
+    uint64_t minted_first, minted_renewed, minted_repeated, minted_reference, minted_upstream,
+        minted_shadow, shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;
-    uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
+    uint64_t refused_policy, refused_ended, refused_banned, refused_size, legacy_undecodable, held,
+        injected;
     uint64_t logins, login_refused, login_limited, login_busy;
     uint64_t feed_rows, feed_errors, control_errors;
     uint64_t not_owner;

@@ -104,6 +104,7 @@ struct sg_realm {
     struct reread *reread;
     uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
+    uint64_t size_told_ns; /* that a token fits in no cookie */
     struct sg_counters counters;
 };
 

@@ -206,6 +206,10 @@ put_session(struct grant *g, bool for_mint)
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && grant_rules(g)->mirror && g->has_digest,
         .seen_in_source = g->ttl_ms >= 0,
+        .seen_ms_ago = g->ttl_ms >= 0
+                           ? (int64_t)((sg_mono_ns(g->realm->engine->clock) - g->truth.asked_ns) /
+                                       SG_NS_PER_MS)
+                           : 0,
     };
     memcpy(row->sid, g->sid, sizeof row->sid);
     memcpy(row->store_digest, g->digest, sizeof row->store_digest);

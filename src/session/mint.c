@@ -2,7 +2,7 @@
 #include "session/mint.h"
 
 #include "base/encode.h"
-#include "session/custom_claims.h"
+#include "session/held_keys.h"
 
 static struct segue_slice
 pub(const char *s)
@@ -21,55 +21,144 @@ names_out(const struct sg_names *names, struct segue_slice *out)
 }
 
 int
+mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
+          const struct mint_request *q, bool by_reference, struct mint_room *room,
+          struct segue_claims *c, struct sg_err *err)
+{
+    uint8_t random[SG_SID_BYTES];
+
+    sg_random(random, sizeof random);
+    sg_b64url_text(random, sizeof random, room->jti);
+    sg_b64url_text(q->sid, SG_SID_BYTES, room->sid);
+    *c = (struct segue_claims)SEGUE_CLAIMS_INIT;
+    c->iss = pub(config->issuer);
+    c->sub = pub(q->subject);
+    c->client_id = pub(q->client_id);
+    room->aud = pub(q->audience);
+    c->aud = &room->aud;
+    c->n_aud = 1;
+    c->jti = pub(room->jti);
+    c->sid = pub(room->sid);
+    c->iat = now_sec;
+    c->exp = now_sec + (q->lifetime_ms + 999) / 1000;
+    c->bkt = q->bucket;
+    c->sv = q->epoch;
+    c->rv = q->source_version >= 0 ? q->source_version : 0;
+    c->re = realm_epoch;
+    if (q->binding[0] != '\0')
+        c->lh = pub(q->binding);
+    if (by_reference) {
+        room->reference =
+            (struct segue_extra){.name = pub(SG_CLAIM_REFERENCE), .kind = SEGUE_INT, .number = 1};
+        c->extra = &room->reference;
+        c->n_extra = 1;
+        return 0;
+    }
+    if (custom_claims_read(config, q->attributes, &room->custom, NULL, err) != 0)
+        return -1;
+    c->extra = room->custom.extra;
+    c->n_extra = room->custom.n;
+    c->roles = room->roles;
+    c->n_roles = names_out(q->roles, room->roles);
+    c->permissions = room->permissions;
+    c->n_permissions = names_out(q->permissions, room->permissions);
+    return 0;
+}
+
+/* SG_E_LIMIT: longer than cap allows. */
+static int
+mint_as(struct sg_realm *r, const struct mint_request *q, bool by_reference, char *out, size_t cap,
+        size_t *len, struct sg_err *err)
+{
+    struct segue_error why = {.text = ""};
+    enum segue_status status;
+    struct segue_claims c;
+    struct mint_room room;
+
+    if (mint_fill(r->config, r->policy.realm_epoch, sg_wall_ms(r->engine->clock) / 1000, q,
+                  by_reference, &room, &c, err) != 0)
+        return -1;
+    status = segue_mint(r->signing, &c, out, cap, len, &why);
+    if (status == SEGUE_OK)
+        return 0;
+    return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint", "%s: %s",
+                   segue_strerror(status), why.text);
+}
+
+/* At most once a minute: it is the same subjects again and again. */
+static void
+tell_no_cookie(struct sg_realm *r)
+{
+    uint64_t now = sg_mono_ns(r->engine->clock);
+    struct sg_err err;
+
+    r->counters.refused_size++;
+    if (r->size_told_ns != 0 && now - r->size_told_ns < 60000 * SG_NS_PER_MS)
+        return;
+    r->size_told_ns = now;
+    sg_fail(&err, SG_E_LIMIT, r->config->name, "see `segue report sizes`");
+    engine_event(r->engine, true,
+                 "a token is too long for a cookie even without roles: no cookie is set", &err);
+}
+
+/* A browser drops what is longer than it keeps, without a word: the login would seem not to take.
+ */
+static void
+fit_in_cookie(struct sg_realm *r, const struct mint_request *q, struct minted *out)
+{
+    size_t room = sg_cookie_room(r->config), len;
+    struct sg_err err;
+
+    out->small[0] = '\0';
+    if (out->len <= room)
+        return;
+    out->no_cookie = room == 0 || mint_as(r, q, true, out->small, room + 1, &len, &err) != 0;
+    if (out->no_cookie)
+        tell_no_cookie(r);
+    else
+        r->counters.minted_reference++;
+}
+
+int
 mint(struct sg_realm *realm, const struct mint_request *q, struct minted *out, struct sg_err *err)
 {
-    struct sg_buf sid = SG_BUF_INIT(64), jti = SG_BUF_INIT(64);
-    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud = pub(q->audience);
-    struct segue_claims c = SEGUE_CLAIMS_INIT;
-    struct custom_claims custom;
-    int64_t now = sg_wall_ms(realm->engine->clock) / 1000;
-    struct segue_error why;
-    enum segue_status status;
-    uint8_t random[16];
+    size_t cap = (size_t)realm->config->token.max_bytes + 1;
+    struct sg_err why;
+    int rc;
 
     if (realm->signing == NULL)
-        return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name,
-                       "no active signing key was read yet");
-    if (custom_claims_read(realm->config, q->attributes, &custom, NULL, err) != 0)
-        return -1;
-    sg_random(random, sizeof random);
-    sg_b64url_add(&jti, sg_slice((char *)random, sizeof random));
-    sg_b64url_add(&sid, sg_slice((const char *)q->sid, SG_SID_BYTES));
-    c.iss = pub(realm->config->issuer);
-    c.sub = pub(q->subject);
-    c.client_id = pub(q->client_id);
-    c.aud = &aud;
-    c.n_aud = 1;
-    c.jti = (struct segue_slice){jti.ptr, jti.len};
-    c.sid = (struct segue_slice){sid.ptr, sid.len};
-    c.iat = now;
-    out->again = false;
+        return sg_fail(err, SG_E_UNAVAILABLE, realm->config->name, "%s", held_keys_missing(realm));
     out->expires_in_sec = (q->lifetime_ms + 999) / 1000;
-    c.exp = now + out->expires_in_sec;
-    c.roles = roles;
-    c.n_roles = names_out(q->roles, roles);
-    c.permissions = permissions;
-    c.n_permissions = names_out(q->permissions, permissions);
-    c.bkt = q->bucket;
-    c.sv = q->epoch;
-    c.rv = q->source_version >= 0 ? q->source_version : 0;
-    c.re = realm->policy.realm_epoch;
-    if (q->binding[0] != '\0')
-        c.lh = pub(q->binding);
-    c.extra = custom.extra;
-    c.n_extra = custom.n;
-    status = segue_mint(realm->signing, &c, out->token, sizeof out->token, &out->len, &why);
-    sg_buf_free(&sid);
-    sg_buf_free(&jti);
-    if (status != SEGUE_OK)
-        return sg_fail(err, status == SEGUE_TOO_LARGE ? SG_E_LIMIT : SG_E_INTERNAL, "mint",
-                       "%s: %s", segue_strerror(status), why.text);
+    out->again = out->no_cookie = false;
+    rc = mint_as(realm, q, false, out->token, cap, &out->len, &why);
+    out->by_reference = rc != 0 && why.code == SG_E_LIMIT;
+    if (out->by_reference) {
+        rc = mint_as(realm, q, true, out->token, cap, &out->len, &why);
+        realm->counters.minted_reference++;
+        realm->counters.refused_size += rc != 0;
+    }
+    if (rc != 0)
+        return sg_fail(err, why.code, why.place, "%s", why.text);
+    fit_in_cookie(realm, q, out);
     return 0;
+}
+
+const char *
+minted_cookie(const struct minted *m)
+{
+    return m->no_cookie ? NULL : m->small[0] != '\0' ? m->small : m->token;
+}
+
+bool
+mint_is_reference(const struct segue_claims *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_extra; i++)
+        if (sg_slice_eq(sg_slice(c->extra[i].name.ptr, c->extra[i].name.len),
+                        sg_str(SG_CLAIM_REFERENCE)))
+            return true;
+    return false;
 }
 
 /* All that the token says, but its times and its id. */
@@ -107,10 +196,15 @@ mint_again(struct sg_realm *realm, const struct mint_request *q, struct minted *
         memcpy(out->token, s->token, out->len + 1);
         out->expires_in_sec = s->exp_sec - now;
         out->again = true;
+        out->small[0] = '\0';
+        out->by_reference = out->no_cookie = false;
         return 0;
     }
     if (mint(realm, q, out, err) != 0)
         return -1;
+    /* What leaves its roles out is two tokens, and rare. */
+    if (out->by_reference || out->small[0] != '\0' || out->no_cookie)
+        return 0;
     issued_put(realm, q->sid, &content, out->token, now + out->expires_in_sec,
                keep_ms < ISSUED_MS ? keep_ms : ISSUED_MS);
     return 0;

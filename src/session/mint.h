@@ -2,6 +2,8 @@
 #ifndef SG_SESSION_MINT_H
 #define SG_SESSION_MINT_H
 
+#include "session/cookie.h"
+#include "session/custom_claims.h"
 #include "session/engine_internal.h"
 
 /* What goes into an access token. */
@@ -16,12 +18,36 @@ struct mint_request {
     int64_t lifetime_ms;    /* already bounded by the session's end */
 };
 
+/* Where roles and permissions would make it too long, a token leaves them out and says so: claim
+ * rr. It speaks for its session all the same; whoever is shown it asks what the roles are. */
+#define SG_CLAIM_REFERENCE "rr"
+
 struct minted {
     char token[SEGUE_TOKEN_BYTES + 1];
     size_t len;
+    bool by_reference; /* it was too long for token.max_bytes */
+    /* The same for a cookie, where the token does not fit in one; "" = it does. */
+    char small[SG_COOKIE_BYTES + 1];
+    bool no_cookie; /* not even that fits */
     int64_t expires_in_sec;
     bool again; /* it was minted before */
 };
+
+/* What the cookie's value is; NULL = a browser would drop it, so none is to be set. */
+const char *minted_cookie(const struct minted *minted);
+/* Whether a verified token leaves its roles out. */
+bool mint_is_reference(const struct segue_claims *claims);
+
+/* The claims of a token, and what they point into. */
+struct mint_room {
+    struct segue_slice roles[SG_ROLES_MAX], permissions[SG_ROLES_MAX], aud;
+    struct segue_extra reference;
+    struct custom_claims custom;
+    char sid[2 * SG_SID_BYTES], jti[2 * SG_SID_BYTES];
+};
+SG_MUST_USE int mint_fill(const struct sg_realm_config *config, int realm_epoch, int64_t now_sec,
+                          const struct mint_request *request, bool by_reference,
+                          struct mint_room *room, struct segue_claims *out, struct sg_err *err);
 
 /* SG_E_DENIED: a required custom claim is missing; SG_E_LIMIT: it would be too large. */
 SG_MUST_USE int mint(struct sg_realm *realm, const struct mint_request *request, struct minted *out,

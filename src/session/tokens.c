@@ -101,8 +101,8 @@ granted(struct grant *g)
         out.access_token = sg_slice(g->minted.token, g->minted.len);
         out.expires_in_sec = g->minted.expires_in_sec;
         out.refresh_token = a->next.text[0] != '\0' ? sg_str(a->next.text) : sg_str(g->refresh);
-        if (a->with_cookies)
-            sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
+        if (a->with_cookies && minted_cookie(&g->minted) != NULL)
+            sg_cookie_set(a->realm->config, minted_cookie(&g->minted), &set_cookie);
         break;
     case GRANT_NO_TOKEN:
         out.status = !g->identity_known || !g->claims_fit ? SG_TOKEN_UNAVAILABLE

@@ -185,6 +185,16 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
     }
 }
 
+/* The token it showed leaves its roles out; the client's cookie stays as it is. */
+static void
+give_roles_upstream(struct verify *v, const struct sg_identity *identity)
+{
+    sg_names_copy(&v->roles, &identity->roles);
+    sg_names_copy(&v->permissions, &identity->permissions);
+    mint_upstream(v, identity->version, identity->attributes);
+    v->only_upstream = true;
+}
+
 static void
 names_of_claims(struct sg_names *names, const struct segue_slice *list, size_t n)
 {
@@ -211,8 +221,14 @@ session_answered(struct grant *g)
             break;
         }
         take_identity(v, g);
-        /* The token it showed may say older roles than the headers are about to. */
-        if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
+        if (mint_is_reference(&v->claims) && !g->identity_known) {
+            verify_refuse(v, 503, "the roles that the token leaves out cannot be known now", false);
+            break;
+        }
+        /* The token it showed may say older roles than the headers are about to, or none. */
+        if (!v->has_fresh && mint_is_reference(&v->claims))
+            give_roles_upstream(v, &g->identity);
+        else if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
             mint_upstream(v, g->identity.version, g->identity.attributes);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
@@ -275,6 +291,17 @@ answer_by_jwt(struct verify *v)
             return;
         }
         snprintf(v->inject_key, sizeof v->inject_key, "%s", key);
+    }
+    if (mint_is_reference(&v->claims)) {
+        const struct sg_identity *identity = identity_find(v->realm, v->subject);
+
+        if (identity == NULL) {
+            ask_session(v, WANT_CHECK); /* once a second for each of them */
+            return;
+        }
+        give_roles_upstream(v, identity);
+        verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+        return;
     }
     names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
     names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);

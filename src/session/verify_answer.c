@@ -94,9 +94,11 @@ verify_answer(struct verify *v, enum sg_credential credential, const char *why)
         sg_b64url_add(&session, sg_slice((char *)v->sid, SG_SID_BYTES));
     }
     put_upstream_cookie(v, &cookie);
-    if (v->has_fresh && v->in.may_hand_over && (v->jwt_in_cookie || v->legacy_in_cookie))
-        sg_cookie_set(v->realm->config, v->fresh.token, &set_cookie);
-    else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
+    if (v->has_fresh && v->in.may_hand_over && !v->only_upstream &&
+        (v->jwt_in_cookie || v->legacy_in_cookie)) {
+        if (minted_cookie(&v->fresh) != NULL)
+            sg_cookie_set(v->realm->config, minted_cookie(&v->fresh), &set_cookie);
+    } else if (v->jwt_in_cookie && !jwt_used && !v->has_fresh && !v->keep_jwt)
         sg_cookie_remove(v->realm->config, &set_cookie);
     out.subject = sg_str(v->subject);
     out.roles = sg_buf_slice(&roles);

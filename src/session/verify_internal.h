@@ -39,6 +39,7 @@ struct verify {
     bool keep_jwt;     /* it was not used, which says nothing against it */
     bool spare;        /* the renewal under way is not needed yet: the JWT is good */
     bool asked_legacy, asked_session;
+    bool only_upstream; /* the token made is not for the client's cookie */
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;

@@ -183,6 +183,35 @@ a_url_may_come_from_the_environment(void **state)
     sg_config_free(c);
 }
 
+static void
+keys_are_rotated_as_configured(void **state)
+{
+    struct sg_config *config;
+    struct sg_err err;
+    const struct sg_realm_config *r;
+
+    (void)state;
+    assert_int_equal(load("", "", &config, &err), 0);
+    r = &config->realms[0];
+    assert_int_equal(r->keys.rotate_every_ms, 30 * 86400000LL);
+    assert_int_equal(r->keys.publish_ahead_ms, 3600000);
+    assert_int_equal(r->token.max_bytes, 8192);
+    sg_config_free(config);
+    assert_int_equal(load("",
+                          "    keys: {rotate_every: 0s, publish_ahead: 2m}\n"
+                          "    token: {alg: Ed25519, max_bytes: 2048}\n",
+                          &config, &err),
+                     0);
+    r = &config->realms[0];
+    assert_int_equal(r->keys.rotate_every_ms, 0);
+    assert_int_equal(r->keys.publish_ahead_ms, 120000);
+    assert_string_equal(r->token.alg, "EdDSA"); /* RFC 9864 names the same */
+    assert_int_equal(r->token.max_bytes, 2048);
+    sg_config_free(config);
+    assert_int_equal(load("", "    keys: {rotate_every: 1h}\n", &config, &err), -1);
+    assert_non_null(strstr(err.text, "at least twice 'publish_ahead'"));
+}
+
 /* The realm's identity as a JSON-like mapping, or NULL where the configuration is refused. */
 static int
 load_identity(const char *identity, struct sg_config **out, struct sg_err *err)
@@ -283,6 +312,7 @@ main(void)
         cmocka_unit_test(what_is_not_said_has_the_documented_default),
         cmocka_unit_test(secrets_are_lines_without_their_ends_and_private),
         cmocka_unit_test(the_scale_shortens_lifetimes_and_never_lags_or_timeouts),
+        cmocka_unit_test(keys_are_rotated_as_configured),
         cmocka_unit_test(a_url_may_come_from_the_environment),
         cmocka_unit_test(an_http_source_has_defaults_and_credentials_from_a_file),
         cmocka_unit_test(an_identity_that_is_unsafe_or_makes_no_sense_is_refused),
