@@ -75,12 +75,15 @@ expiry_is_not_told_as_deletion(void **state)
     say("PEXPIRE sess:touched 30");
     say("SET sess:kept x PX 30");
     say("PERSIST sess:kept");
+    say("SET sess:several x PX 30");
+    say("MSET sess:several y other:several z");
     test_run_for(&loop, 500);
     say("GET sess:short");
     say("GET sess:touched");
     say("GET sess:copied");
-    say("DEL sess:kept");
+    say("DEL sess:several sess:kept");
     await_line(&t, "DELETED sess:kept\n");
+    assert_non_null(strstr(t.log, "DELETED sess:several\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:short\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:touched\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:copied\n"));
