@@ -16,8 +16,10 @@ authenticate(struct exchange *x)
     const struct sg_client_config *client = client_authenticate(
         sg_realm_config(x->realm), sg_http_header(x->request, "Authorization"), NULL);
 
-    if (client == NULL || client->secret == NULL) {
-        oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
+    if (client == NULL || client->secret == NULL ||
+        sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(client->id))) {
+        oauth_refuse_client(x,
+                            "HTTP Basic with a confidential client is wanted, not a disabled one");
         return NULL;
     }
     if (!client->may_subjects) {
@@ -27,9 +29,8 @@ authenticate(struct exchange *x)
     return client;
 }
 
-/* It becomes a header's value, and JSON. */
-static bool
-is_subject(const char *s)
+bool
+request_is_subject(const char *s)
 {
     json_t *utf8 = json_string(s);
     size_t i;
@@ -135,7 +136,7 @@ patch_answered(void *ctx, const struct sg_subject_out *out)
 static bool
 subject_of_path(struct exchange *x)
 {
-    if (is_subject(x->tail))
+    if (request_is_subject(x->tail))
         return true;
     server_answer_error(x, 400, "invalid_request",
                         "a subject has 1 to 200 bytes of UTF-8 without control characters");
@@ -336,7 +337,8 @@ route_subjects_changed(struct exchange *x)
     list = json_object_get(body, "subjects");
     json_array_foreach(list, i, item)
     {
-        if (n == CHANGED_MAX || !json_is_string(item) || !is_subject(json_string_value(item)))
+        if (n == CHANGED_MAX || !json_is_string(item) ||
+            !request_is_subject(json_string_value(item)))
             break;
         subjects[n++] = json_string_value(item);
     }
