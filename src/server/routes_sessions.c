@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/encode.h"
+#include "legacy/legacy.h"
 #include "server/oauth.h"
 #include "session/sessions.h"
 #include "session/verify.h"
@@ -71,7 +72,7 @@ ask_backend(struct caller *c, const struct sg_client_config *backend)
         oauth_refuse_client(x, "unknown client or wrong secret");
     } else if (!backend->may_subjects)
         fail(c, 403, "access_denied", "this client has no right 'subjects'");
-    else if (subject.len == 0 || !request_is_subject(subject.ptr))
+    else if (!sg_is_subject(subject))
         fail(c, 400, "invalid_request",
              "expected ?subject= of 1 to 200 bytes of UTF-8 without control characters");
     else {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "legacy/legacy.h"
 #include "server/oauth.h"
 #include "server/webhook.h"
 #include "session/subjects.h"
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 
 #define CHANGED_MAX 100 /* subjects in one call */
-#define SUBJECT_BYTES_MAX 200
 
 /* A confidential client with the right to subjects; else it was answered. */
 static const struct sg_client_config *
@@ -27,18 +27,6 @@ authenticate(struct exchange *x)
         return NULL;
     }
     return client;
-}
-
-bool
-request_is_subject(const char *s)
-{
-    json_t *utf8 = json_string(s);
-    size_t i;
-
-    json_decref(utf8);
-    for (i = 0; (unsigned char)s[i] >= ' ' && s[i] != 0x7f; i++)
-        ;
-    return utf8 != NULL && i > 0 && i <= SUBJECT_BYTES_MAX && s[i] == '\0';
 }
 
 static json_t *
@@ -136,7 +124,7 @@ patch_answered(void *ctx, const struct sg_subject_out *out)
 static bool
 subject_of_path(struct exchange *x)
 {
-    if (request_is_subject(x->tail))
+    if (sg_is_subject(sg_str(x->tail)))
         return true;
     server_answer_error(x, 400, "invalid_request",
                         "a subject has 1 to 200 bytes of UTF-8 without control characters");
@@ -338,7 +326,7 @@ route_subjects_changed(struct exchange *x)
     json_array_foreach(list, i, item)
     {
         if (n == CHANGED_MAX || !json_is_string(item) ||
-            !request_is_subject(json_string_value(item)))
+            !sg_is_subject(sg_str(json_string_value(item))))
             break;
         subjects[n++] = json_string_value(item);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/words.h"
+#include "legacy/legacy.h"
 #include "server/oauth.h"
 
 #include <jansson.h>
@@ -246,7 +247,7 @@ route_sessions(struct exchange *x)
     if (json == NULL ||
         json_unpack_ex(json, &why, 0, "{s:s,s?s,s?s}", "subject", &subject, "client_id", &client_id,
                        "audience", &wanted) != 0 ||
-        !request_is_subject(subject))
+        !sg_is_subject(sg_str(subject)))
         server_answer_error(x, 400, "invalid_request",
                             "expected a JSON object with 'subject' (1 to 200 bytes, no control "
                             "characters) and, if wanted, 'client_id' and 'audience'");

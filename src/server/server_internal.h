@@ -59,9 +59,6 @@ void route_metrics(struct exchange *x);
 /* What several of them ask of a request. A matching Origin, or without one a Sec-Fetch-Site of the
  * site itself (routes_verify.c). */
 bool request_is_same_site(const struct exchange *x);
-/* 1 to 200 bytes of UTF-8 without control characters: it becomes a header's value, JSON and text of
- * the database's (routes_subjects.c). */
-bool request_is_subject(const char *text);
 /* The client's own string for an audience, or NULL where it has none such; empty: its first
  * (routes_token.c). */
 const char *request_audience(const struct sg_client_config *client, struct sg_slice wanted);

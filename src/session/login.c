@@ -227,8 +227,12 @@ take_hash(struct login *l, struct sg_slice subject, struct sg_slice text)
 {
     struct sg_err err;
 
-    if (subject.len >= sizeof l->subject)
+    if (!sg_is_subject(subject)) {
+        sg_fail(&err, SG_E_INVALID, l->realm->config->name,
+                "expected 1 to %d bytes of UTF-8 without control characters", SG_SUBJECT_MAX);
+        engine_event(l->realm->engine, true, "a login's subject cannot be one", &err);
         return false;
+    }
     if (sg_password_parse(text, &l->hash, &err) != 0) {
         engine_event(l->realm->engine, true, "a stored password hash cannot be checked", &err);
         return false;

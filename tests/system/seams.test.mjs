@@ -39,13 +39,21 @@ before(async () => {
     ],
     login: { source: 'table', address_header: 'X-Forwarded-For', tries_per_address: 3, tries_per_login: 3, tries_per_pair: 3 },
   };
-  w = await startWorld({ realms: { main: realm, short: { ...realm, token: { lifetime: '2s' } } } });
+  w = await startWorld({ realms: { main: realm, short: { ...realm, token: { lifetime: '2s' } }, end: realm } });
+  w.config.realms.end.login = {
+    source: 'sql', url: w.cluster.appdb.conninfo, lookup: `SELECT $1::text || E'\\r\\nX-Segue-Roles: admin', password FROM users WHERE id = 7`,
+    sample: 'SELECT id::text, password FROM users LIMIT 256',
+  };
+  w.config.realms.end.identity.lookup = "SELECT $1::text, true, ARRAY['user'], ARRAY['read'], 1::bigint";
+  w.write('segue.yaml', w.config);
+  await w.app(`UPDATE users SET password = '${scrypt(PASSWORD)}' WHERE id = 7`);
   for (const secret of Object.values(secrets)) w.secrets.add(secret);
   const r = await run(segue, ['credentials', 'import', '--config', w.file, '--realm', 'main', '--json'],
     { input: JSON.stringify({ login: 'ada', subject: '7', hash: scrypt(PASSWORD) }) });
   assert.equal(r.code, 0, r.stderr);
   a = judged(await w.serve('a'));
   for (const name of w.realms) await w.policy(name, { phase: 'exchange', percent: 100 });
+  await w.policy('end', { phase: 'finalized' });
   await until('a login to be judged', async () => (await login({ login: 'x', password: 'x' })).status === 401);
 });
 after(async () => {
@@ -144,6 +152,15 @@ describe('what cannot be a subject', () => {
       assert.equal((await a.exchange(s)).status, 400);
     }
     assert.ok(a.alive());
+  });
+
+  test('logs in nowhere', async () => {
+    const r = await a.request('POST', '/realms/end/v1/login', { headers: { 'content-type': 'application/json' }, body: JSON.stringify({ login: 'x', password: PASSWORD }) });
+    if (r.status === 200) await a.verify({ realm: 'end', bearer: r.json().access_token });
+    assert.deepEqual([r.status, a.alive()], [401, true]);
+    const imported = await run(segue, ['credentials', 'import', '--config', w.file, '--realm', 'main', '--json'],
+      { input: JSON.stringify({ login: 'eve', subject: '7\n8', hash: scrypt(PASSWORD) }) });
+    assert.notEqual(imported.code, 0);
   });
 });
 
