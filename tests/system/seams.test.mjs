@@ -178,6 +178,12 @@ test('the budget of tries is that of the address the nearest proxy added', async
   assert.deepEqual(seen, [401, 401, 401, 429, 429]);
 });
 
+test('the budget of tries is one for all the spellings that a source may take for one login', async () => {
+  const seen = [];
+  for (const name of ['mallory', 'Mallory', ' MALLORY', 'mallory ', 'mALLORY']) seen.push((await login({ login: name, password: 'x' })).status);
+  assert.deepEqual(seen, [401, 401, 401, 429, 429]);
+});
+
 test('a JWT keeps its roles while the identity source is down and the legacy session is looked up for the app', async () => {
   const s = await tokens('web');
   const b = await w.serve('b'); // which has not seen the session
