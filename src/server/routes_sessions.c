@@ -102,6 +102,7 @@ ask_who(struct caller *c, bool unsafe)
                               .audience = config->audiences[0],
                               .client_id = config->clients[0].id,
                               .required = true,
+                              .only_asking = true,
                               .unsafe_method = unsafe,
                               .same_site = request_is_same_site(c->x)};
 

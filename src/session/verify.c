@@ -163,6 +163,8 @@ mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
                              .permissions = &v->permissions,
                              .attributes = attributes};
 
+    if (v->in.only_asking)
+        return;
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
@@ -179,8 +181,7 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0) {
-        if (!v->in.only_asking)
-            mint_upstream(v, now->source_version, now->attributes);
+        mint_upstream(v, now->source_version, now->attributes);
     } else {
         sg_names_clear(&v->roles);
         sg_names_clear(&v->permissions);
@@ -276,7 +277,8 @@ session_answered(struct grant *g)
         if (v->spare) {
             v->spare = false;
             answer_by_jwt(v);
-        } else if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth)
+        } else if (v->legacy_key.len > 0 && !v->in.only_asking &&
+                   sg_phase_rules(v->realm->policy.phase)->legacy_is_truth)
             pass_through(v);
         else
             verify_refuse(v, 503, g->why, false);

@@ -164,6 +164,19 @@ describe('what cannot be a subject', () => {
   });
 });
 
+test('whose sessions they are is not known, rather than nobody\'s, while a store is down', async () => {
+  const s = await tokens('web');
+  const ask = () => a.request('GET', '/v1/sessions', { headers: { authorization: `Bearer ${s.signed}` }, timeout: 10_000 });
+  assert.equal((await ask()).status, 200);
+  await w.cluster.pause('redis');
+  try {
+    const r = await ask();
+    assert.deepEqual([r.status, r.json().error], [503, 'temporarily_unavailable']);
+  } finally {
+    await w.cluster.resume('redis');
+  }
+});
+
 test('the budget of tries is that of the address the nearest proxy added', async () => {
   const status = (spoofed) => new Promise((resolve, reject) => {
     const body = JSON.stringify({ login: `nobody${spoofed}`, password: 'x' });
