@@ -433,7 +433,7 @@ test('an unknown login takes as long as a known one, coarsely', async () => {
   }
   const median = (l) => l.sort((x, y) => x - y)[l.length >> 1];
   const [known, unknown] = [median(times.known), median(times.unknown)];
-  assert.ok(unknown > known * 0.7 && unknown < known * 1.4, `known ${known} ms, unknown ${unknown} ms`);
+  assert.ok(unknown > known / 2 && unknown < known * 2, `known ${known} ms, unknown ${unknown} ms`);
   await slow.stop();
 });
 
