@@ -20,12 +20,15 @@
 
 /* One record as a source brings it. Slices and doc live until emit returns. */
 struct sg_source_record {
-    struct sg_slice key;      /* canonical bytes of the record's key: equal keys, equal bytes */
+    struct sg_slice key;      /* canonical bytes of the record's key: equal keys, equal bytes. Of an
+                                 odd record it may be longer than SG_SOURCE_KEY_MAX */
     const struct sg_doc *doc; /* NULL: gone (fetch, follow), or not readable: see odd */
     struct sg_slice raw;      /* the value as stored, where the source has it; for rejects */
-    int64_t expires_ms;       /* Unix milliseconds; -1 = it does not expire */
-    const char *odd;          /* why there is no doc ("redis type stream"); NULL. Static storage */
-    const char *redis_type;   /* how Redis holds it: "string", "hash", …; NULL elsewhere */
+    int64_t expires_ms;     /* Unix milliseconds; -1 = it does not expire; write: -2 = as before */
+    const char *odd;        /* why there is no doc ("redis type stream"); NULL. Of a DELETE: why it
+                               is gone, when nobody deleted it ("expired", "evicted"), where the
+                               source tells. Static storage */
+    const char *redis_type; /* how Redis holds it: "string", "hash", …; NULL elsewhere */
 };
 
 /* rc 0 = go on, -1 = stop with *err. */
@@ -33,7 +36,9 @@ typedef int (*sg_source_emit)(void *ctx, const struct sg_source_record *records,
                               struct sg_err *err);
 
 struct sg_source_collection {
-    char name[SG_SOURCE_NAME_MAX + 1]; /* Redis: a key pattern such as "user:*" */
+    char name[SG_SOURCE_NAME_MAX + 1]; /* Redis: a pattern of keys, where '*' stands for anything
+                                          without a ':' ("user:*", "order:*:lines") and "**" at its
+                                          end for anything */
     int64_t records;                   /* as the source estimates it; -1 = unknown */
 };
 
@@ -49,7 +54,9 @@ struct sg_source_options {
     int timeout_ms;          /* of connecting and of each answer */
     int64_t bytes_max;       /* of memory one batch of records may take */
     int batch_records;       /* at most, in one emit */
-    const atomic_bool *stop; /* set by anybody: calls end with SG_E_CANCELLED soon */
+    const atomic_bool *stop; /* set by anybody: calls end with SG_E_CANCELLED soon; may be NULL */
+    const char *poll_field;  /* MongoDB without a replica set: a field that every change raises */
+    int poll_ms;             /* between two polls, and two beats; 0 = 1000 */
 };
 
 enum sg_source_change { SG_SOURCE_PUT, SG_SOURCE_DELETE, SG_SOURCE_BEAT };
@@ -57,7 +64,8 @@ enum sg_source_change { SG_SOURCE_PUT, SG_SOURCE_DELETE, SG_SOURCE_BEAT };
 struct sg_source_follow {
     const char *const *collections;     /* NULL-ended */
     char position[SG_SOURCE_PIECE_MAX]; /* in: where to go on, "" = from now; out: as far as told */
-    /* position: to go on from once this change is stored. BEAT: nothing changed up to here. */
+    /* position: to go on from once this change is stored. BEAT: every change up to here was told;
+       from the first one on none is missed. */
     int (*change)(void *ctx, enum sg_source_change what, const char *collection,
                   const struct sg_source_record *record, const char *position, struct sg_err *err);
     void *ctx;
@@ -85,7 +93,8 @@ struct sg_source_type {
     int (*read)(struct sg_source *source, const char *collection,
                 const struct sg_source_piece *piece, char position[SG_SOURCE_PIECE_MAX],
                 sg_source_emit emit, void *ctx, struct sg_err *err);
-    /* Reads these keys now, strongly consistent; each is emitted once, in any order. */
+    /* Reads these keys now, strongly consistent; each is emitted once, in any order. A batch may
+       split them. */
     int (*fetch)(struct sg_source *source, const char *collection, const struct sg_slice *keys,
                  int n, sg_source_emit emit, void *ctx, struct sg_err *err);
     /* Writes back: doc NULL deletes. Keeps the record's own encoding where it can. */

@@ -305,3 +305,28 @@ test_redis_stop(struct test_redis *r)
     test_redis_kill(r);
     run_rm(r->dir);
 }
+
+void
+test_mongo_start(struct test_mongo *m)
+{
+    char port[16];
+    const char *const argv[] = {"/usr/bin/python3", TESTS_LIB "/mongomockd.py", port, NULL};
+    int i;
+
+    if (m->port == 0)
+        m->port = test_free_port();
+    snprintf(port, sizeof port, "%d", m->port);
+    m->pid = spawn(argv, "/dev/null");
+    for (i = 0; !can_connect(m->port); i++) {
+        if (i > 1000)
+            fail_msg("mongomockd.py did not start");
+        test_sleep_ms(10);
+    }
+}
+
+void
+test_mongo_kill(struct test_mongo *m)
+{
+    kill(m->pid, SIGKILL);
+    waitpid(m->pid, NULL, 0);
+}

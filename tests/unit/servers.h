@@ -39,6 +39,15 @@ void test_redis_start(struct test_redis *r, const char *const *args);
 void test_redis_kill(struct test_redis *r); /* SIGKILL; the directory stays */
 void test_redis_stop(struct test_redis *r); /* and removes the directory */
 
+/* A stand-in for mongod (tests/lib/mongomockd.py): no replica set, no change streams. */
+struct test_mongo {
+    pid_t pid;
+    int port;
+};
+
+void test_mongo_start(struct test_mongo *m); /* again on the same port, with nothing in it */
+void test_mongo_kill(struct test_mongo *m);
+
 /* Turns the loop until the flag is set; fails the test when that takes longer. */
 void test_run_until(uv_loop_t *loop, const bool *flag, int at_most_ms);
 /* Turns the loop for that long. */
