@@ -9,6 +9,7 @@ int cmd_clients(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
+int cmd_mapping(int argc, char **argv);
 int cmd_phase(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_serve(int argc, char **argv);

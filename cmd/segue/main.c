@@ -7,6 +7,7 @@ static const struct cli_command commands[] = {
     {"dev", "start a throw-away cluster: PostgreSQL shards and a Redis", cmd_dev},
     {"init", "lay out control and shards, first keys, a policy per realm", cmd_init},
     {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
+    {"mapping", "check a mapping from collections to tables; its DDL", cmd_mapping},
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},

@@ -2,7 +2,6 @@
 #include "transfer/analysis.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -131,21 +130,6 @@ count_members(struct sg_analysis *a, const struct sg_codec_config *config, struc
 }
 
 static void
-count_id(struct sg_analysis *a, struct sg_slice id)
-{
-    size_t i;
-
-    if (a->ids == 0 || id.len < a->id_shortest)
-        a->id_shortest = id.len;
-    if (id.len > a->id_longest)
-        a->id_longest = id.len;
-    a->ids++;
-    a->id_bytes += id.len;
-    for (i = 0; i < id.len; i++)
-        a->id_chars[(uint8_t)id.ptr[i]]++;
-}
-
-static void
 count_value(struct sg_analysis *a, const struct sg_codec *codec,
             const struct sg_codec_config *config, struct sg_slice value)
 {
@@ -190,52 +174,10 @@ sg_analysis_add(struct sg_analysis *a, const struct sg_codec *codec,
     else
         count_in(&a->ttl_s, item->ttl_ms / 1000);
     if (item->key.len >= prefix)
-        count_id(a, sg_slice(item->key.ptr + prefix, item->key.len - prefix));
+        sg_token_ids_add(&a->ids, sg_slice(item->key.ptr + prefix, item->key.len - prefix));
     if (item->wrong_type) {
         a->wrong_type++;
         count_name(&a->reasons, "the key holds something that is not a string");
     } else
         count_value(a, codec, config, item->value);
-}
-
-double
-sg_analysis_id_bits(const struct sg_analysis *a)
-{
-    double bits = 0;
-    int i;
-
-    if (a->ids == 0 || a->id_bytes == 0)
-        return 0;
-    for (i = 0; i < 256; i++)
-        if (a->id_chars[i] != 0) {
-            double p = (double)a->id_chars[i] / (double)a->id_bytes;
-
-            bits -= p * log2(p);
-        }
-    return bits * (double)a->id_bytes / (double)a->ids;
-}
-
-void
-sg_analysis_alphabet(const struct sg_analysis *a, char *out, size_t cap)
-{
-    static const struct {
-        int from, to;
-        const char *name;
-    } ranges[] = {{'A', 'Z', "A-Z "}, {'a', 'z', "a-z "}, {'0', '9', "0-9 "}};
-    struct sg_buf b = SG_BUF_INIT(cap - 1);
-    size_t r;
-    int i;
-
-    for (r = 0; r < sizeof ranges / sizeof ranges[0]; r++)
-        for (i = ranges[r].from; i <= ranges[r].to; i++)
-            if (a->id_chars[i] != 0) {
-                sg_buf_puts(&b, ranges[r].name);
-                break;
-            }
-    for (i = 0; i < 256; i++)
-        if (a->id_chars[i] != 0 &&
-            !((i >= 'A' && i <= 'Z') || (i >= 'a' && i <= 'z') || (i >= '0' && i <= '9')))
-            sg_buf_printf(&b, i > 32 && i < 127 ? "%c " : "0x%02x ", i);
-    snprintf(out, cap, "%.*s", (int)(b.len > 0 ? b.len - 1 : 0), b.ptr != NULL ? b.ptr : "");
-    sg_buf_free(&b);
 }

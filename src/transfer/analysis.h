@@ -3,6 +3,7 @@
 #define SG_TRANSFER_ANALYSIS_H
 
 #include "legacy/legacy.h"
+#include "model/token_ids.h"
 
 #include <stdint.h>
 
@@ -37,8 +38,7 @@ struct sg_analysis {
     struct sg_analysis_list members; /* of the record's top level, but those the codec reads */
     struct sg_analysis_list reasons; /* why a record did not decode, with its place */
     struct sg_analysis_list idle_s;  /* the framework's sliding lifetimes */
-    /* ids: the key behind its prefix */
-    uint64_t ids, id_bytes, id_shortest, id_longest, id_chars[256];
+    struct sg_token_ids ids;         /* the key behind its prefix */
     /* private */
     uint64_t *subject_hashes;
     size_t subject_cap;
@@ -50,11 +50,5 @@ void sg_analysis_free(struct sg_analysis *a);
 /* One record as a scan brings it; gone ones (no value, not of a wrong type) are passed over. */
 void sg_analysis_add(struct sg_analysis *a, const struct sg_codec *codec,
                      const struct sg_codec_config *config, const struct sg_legacy_item *item);
-
-/* Estimated bits of an average id: Shannon entropy of its characters times its length. An estimate
- * from above: it cannot see a predictable generator. */
-double sg_analysis_id_bits(const struct sg_analysis *a);
-/* "A-Z a-z 0-9 - _" as seen. */
-void sg_analysis_alphabet(const struct sg_analysis *a, char *out, size_t cap);
 
 #endif

@@ -65,14 +65,14 @@ ids_are_measured(void **state)
     (void)state;
     assert_int_equal(sg_analysis_init(&a, &err), 0);
     add(&a, "sess:abcd", "{\"cookie\":{}}", 1000);
-    sg_analysis_alphabet(&a, alphabet, sizeof alphabet);
+    sg_token_ids_alphabet(&a.ids, alphabet, sizeof alphabet);
     assert_string_equal(alphabet, "a-z");
-    assert_true(sg_analysis_id_bits(&a) > 7.99 && sg_analysis_id_bits(&a) < 8.01);
+    assert_true(sg_token_ids_bits(&a.ids) > 7.99 && sg_token_ids_bits(&a.ids) < 8.01);
     add(&a, "sess:A-0", "{\"cookie\":{}}", 1000);
-    sg_analysis_alphabet(&a, alphabet, sizeof alphabet);
+    sg_token_ids_alphabet(&a.ids, alphabet, sizeof alphabet);
     assert_string_equal(alphabet, "A-Z a-z 0-9 -");
-    assert_int_equal(a.id_shortest, 3);
-    assert_int_equal(a.id_longest, 4);
+    assert_int_equal(a.ids.shortest, 3);
+    assert_int_equal(a.ids.longest, 4);
     sg_analysis_free(&a);
 }
 
