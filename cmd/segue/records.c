@@ -116,19 +116,6 @@ struct store_reader {
     int64_t n;
 };
 
-/* What of a Redis key the collection's pattern leaves open: 42 of order:42:lines. */
-static struct sg_slice
-open_part(const char *pattern, struct sg_slice key)
-{
-    const char *first = strchr(pattern, '*'), *last = strrchr(pattern, '*');
-    size_t before = first != NULL ? (size_t)(first - pattern) : 0;
-    size_t behind = last != NULL ? strlen(last + 1) : 0;
-
-    if (first == NULL || key.len < before + behind)
-        return key;
-    return sg_slice(key.ptr + before, key.len - before - behind);
-}
-
 static int
 take_records(void *ctx, const struct sg_source_record *records, int n, struct sg_err *err)
 {
@@ -147,8 +134,7 @@ take_records(void *ctx, const struct sg_source_record *records, int n, struct sg
                                                .odd = from->odd,
                                                .bytes = from->raw.len,
                                                .expires_ms = from->expires_ms};
-        if (from->redis_type != NULL)
-            r.profile.key = open_part(s->shown, from->key);
+        r.profile.key = sg_source_open_part(s->shown, from);
         r.profile.untyped = from->redis_type != NULL && strcmp(from->redis_type, "hash") == 0;
         sg_buf_reset(&size);
         if (from->raw.ptr == NULL && from->doc != NULL &&

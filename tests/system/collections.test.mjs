@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Collections by a mapping: a shop in Redis into four shards, killed and gone on with, verified, mended.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { root, segue } from '../lib/paths.mjs';
+import { run, sql } from '../lib/proc.mjs';
+import { generate } from '../fixtures/shop/generate.mjs';
+import { startRealm } from './transfer_realm.mjs';
+
+const lines = (text) => text.trim().split('\n').filter(Boolean).map((l) => JSON.parse(l));
+
+/** A shop of n users in Redis; returns the records by key. */
+async function fill(t, n, seed = 7) {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'sg-shop-'));
+  generate(dir, n, seed);
+  const records = new Map();
+  let multi = t.r.multi();
+  for (const name of ['user', 'product', 'order', 'cart'])
+    for (const { $key, $expires, $value } of lines(readFileSync(path.join(dir, `${name}.jsonl`), 'utf8'))) {
+      records.set($key, $value);
+      multi.set($key, JSON.stringify($value), $expires ? { PXAT: $expires + 86400e3 * 365 } : {});
+      if (records.size % 1000 === 0) {
+        await multi.exec();
+        multi = t.r.multi();
+      }
+    }
+  await multi.exec();
+  rmSync(dir, { recursive: true });
+  return records;
+}
+
+describe('collections into tables', () => {
+  let t;
+  let records;
+  const mapping = path.join(root, 'tests/fixtures/shop/mapping.yaml');
+  const command = async (words, args = [], env = {}) => {
+    const r = await run(segue, [...words.split(' '), '--config', t.config, '--mapping', mapping, '--source', t.c.redis.url, '--json', ...args],
+      { env: { ...process.env, ...env } });
+    return { ...r, last: r.stdout.trim() ? lines(r.stdout).at(-1) : undefined };
+  };
+  const load = (args, env) => command('transfer load', args, env);
+  const counts = async (table) => t.number(`SELECT count(*) FROM app.${table}`);
+  const anew = async () => {
+    for (const s of t.c.shards) await sql(s.conninfo, 'DROP SCHEMA IF EXISTS app CASCADE; TRUNCATE segue.transfer_ledger, segue.reject');
+    await t.control('TRUNCATE segue_control.collection_job CASCADE');
+  };
+  /** What the tables say, the time of reading apart. */
+  const content = async () => {
+    const out = [];
+    for (const [table, key] of [['users', 'id'], ['users_addresses', 'user_id'], ['users_roles', 'user_id'], ['products', 'sku'], ['orders', 'id'],
+      ['orders_lines', 'order_id'], ['carts', 'id'], ['carts_items', 'cart_id']])
+      out.push(await Promise.all(t.c.shards.map((s) => sql(s.conninfo,
+        `SELECT count(*), md5(string_agg(r, ',' ORDER BY r)) FROM (SELECT (to_jsonb(x) - 'row_version')::text AS r FROM app.${table} AS x) AS y`))));
+    return JSON.stringify(out);
+  };
+  let whole;
+
+  before(async () => {
+    t = await startRealm({ shards: 4 });
+    records = await fill(t, 600);
+  });
+  after(() => t?.stop());
+
+  test('a dry run reads everything and writes nothing', async () => {
+    const r = await load(['--dry-run']);
+    assert.equal(r.code, 0, r.stderr);
+    assert.equal(r.last.read, records.size);
+    assert.equal(r.last.rejected, 0);
+    assert.equal(await t.number("SELECT count(*) FROM pg_namespace WHERE nspname = 'app'"), 0);
+  });
+
+  test('every record is a row, every element a child row, and the ledger adds up', async () => {
+    const r = await load();
+    assert.equal(r.code, 0, r.stderr);
+    assert.deepEqual([r.last.state, r.last.read, r.last.stored, r.last.rejected], ['done', records.size, records.size, 0]);
+    const of = (kind) => [...records].filter(([k]) => k.startsWith(`${kind}:`)).map(([, v]) => v);
+    assert.equal(await counts('users'), of('user').length);
+    assert.equal(await counts('products'), of('product').length);
+    assert.equal(await counts('orders'), of('order').length);
+    assert.equal(await counts('orders_lines'), of('order').reduce((n, o) => n + o.lines.length, 0));
+    assert.equal(await counts('carts_items'), of('cart').reduce((n, c) => n + Object.keys(c.items).length, 0));
+    assert.equal(await t.number('SELECT sum(stored) FROM segue.transfer_ledger'), records.size);
+    assert.equal(await t.number("SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid WHERE c.relname = 'orders' AND indisprimary"), 4);
+    whole = await content();
+  });
+
+  test('a job that is done is not done again; another one merges without a trace', async () => {
+    assert.equal((await load()).last.state, 'was done');
+    const r = await load(['--job', 'second']);
+    assert.equal(r.code, 0, r.stderr);
+    assert.equal(r.last.stored, records.size);
+    assert.equal(await content(), whole);
+  });
+});
