@@ -9,6 +9,8 @@ static const struct cli_command commands[] = {
     {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
     {"mapping", "check a mapping from collections to tables; its DDL", cmd_mapping},
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
+    {"verify", "compare a source with its tables, value by value", cmd_verify},
+    {"repair", "make tables as their source is, where they differ", cmd_repair},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"phase", "show or change a realm's phase and rollout", cmd_phase},
     {"rollback", "take a realm back to an earlier phase, at once", cmd_rollback},

@@ -175,6 +175,47 @@ sg_batch_add(struct sg_batch *b, const struct sg_mapping *m, int root, struct sg
 }
 
 int
+sg_batch_take(struct sg_batch *b, const struct sg_batch *from, const struct sg_batch_record *record,
+              struct sg_err *err)
+{
+    struct sg_batch_record r = *record;
+
+    if (b->n_records == b->cap_records && grow(b, err) != 0)
+        return -1;
+    r.rows_at = b->rows.len;
+    sg_buf_add(&b->rows,
+               sg_slice(from->rows.ptr + record->rows_at, record->rows_end - record->rows_at));
+    r.rows_end = b->rows.len;
+    r.key_at = b->keys.len;
+    sg_buf_add(&b->keys, sg_slice(from->keys.ptr + record->key_at, record->key_len));
+    r.id_at = b->keys.len;
+    sg_buf_add(&b->keys, sg_slice(from->keys.ptr + record->id_at, record->id_len));
+    if (b->rows.failed || b->keys.failed)
+        return no_room(err);
+    b->records[b->n_records] = r;
+    put_slot(b, b->n_records++);
+    return 0;
+}
+
+int
+sg_batch_add_tuple(struct sg_batch *b, int table, int bucket, struct sg_slice tuple,
+                   struct sg_err *err)
+{
+    struct sg_batch_record r = {.root = table, .bucket = bucket, .rows_at = b->rows.len};
+    uint32_t header[2] = {(uint32_t)table, (uint32_t)tuple.len};
+
+    if (b->n_records == b->cap_records && grow(b, err) != 0)
+        return -1;
+    sg_buf_add(&b->rows, sg_slice((const char *)header, HEADER));
+    sg_buf_add(&b->rows, tuple);
+    if (b->rows.failed)
+        return no_room(err);
+    r.rows_end = b->rows.len;
+    b->records[b->n_records++] = r;
+    return 0;
+}
+
+int
 sg_batch_add_reject(struct sg_batch *b, const struct sg_batch_reject *reject,
                     struct sg_slice key_sealed, struct sg_slice value_sealed, struct sg_err *err)
 {

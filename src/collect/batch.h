@@ -46,6 +46,13 @@ SG_MUST_USE int sg_batch_add(struct sg_batch *b, const struct sg_mapping *m, int
                              struct sg_slice key, const struct sg_model_rows *rows, bool *clash,
                              struct sg_err *err);
 
+/* A record of another batch. */
+SG_MUST_USE int sg_batch_take(struct sg_batch *b, const struct sg_batch *from,
+                              const struct sg_batch_record *record, struct sg_err *err);
+/* A row by itself, as a record without keys. */
+SG_MUST_USE int sg_batch_add_tuple(struct sg_batch *b, int table, int bucket, struct sg_slice tuple,
+                                   struct sg_err *err);
+
 /* reject: as it is, with key_at…value_len filled in here. */
 SG_MUST_USE int sg_batch_add_reject(struct sg_batch *b, const struct sg_batch_reject *reject,
                                     struct sg_slice key_sealed, struct sg_slice value_sealed,

@@ -83,12 +83,27 @@ sg_collect_copy_in(const struct sg_mapping *m, int table, bool stage, struct sg_
 void
 sg_collect_copy_out(const struct sg_mapping *m, int table, const char *is_in, struct sg_buf *out)
 {
+    int root = m->tables[table].root;
+    const char *expires = m->tables[root].expires;
+
     sg_buf_puts(out, "COPY (SELECT ");
-    put_columns(m, table, "", out);
+    put_columns(m, table, "c.", out);
     sg_buf_puts(out, " FROM ");
     sg_collect_table(m, table, out);
-    if (is_in != NULL)
-        sg_buf_printf(out, " WHERE bucket IN (%s)", is_in);
+    sg_buf_puts(out, " AS c");
+    if (is_in != NULL) {
+        sg_buf_printf(out, " WHERE c.bucket IN (%s)", is_in);
+    } else if (expires != NULL) {
+        sg_buf_puts(out, " WHERE EXISTS (SELECT FROM ");
+        sg_collect_table(m, root, out);
+        sg_buf_puts(out, " AS s WHERE ");
+        put_same_key(m, table, "c", "s", out);
+        sg_buf_puts(out, " AND (s.");
+        sg_sql_ident(out, expires);
+        sg_buf_puts(out, " IS NULL OR s.");
+        sg_sql_ident(out, expires);
+        sg_buf_puts(out, " > clock_timestamp()))");
+    }
     sg_buf_puts(out, ") TO STDOUT (FORMAT binary)");
 }
 
@@ -117,7 +132,7 @@ sg_collect_stages_clear(const struct sg_mapping *m, int root, struct sg_buf *out
 }
 
 static void
-merge_root(const struct sg_mapping *m, int root, struct sg_buf *out)
+merge_root(const struct sg_mapping *m, int root, bool force, struct sg_buf *out)
 {
     const struct sg_model_table *t = &m->tables[root];
     struct sg_model_physical p[SG_MODEL_PHYSICAL_MAX];
@@ -146,7 +161,7 @@ merge_root(const struct sg_mapping *m, int root, struct sg_buf *out)
         }
     if (set == 0)
         sg_buf_puts(out, "NOTHING");
-    if (set > 0 && t->version != NULL) {
+    if (set > 0 && t->version != NULL && !force) {
         sg_buf_puts(out, " WHERE excluded.");
         sg_sql_ident(out, t->version);
         sg_buf_puts(out, " >= t.");
@@ -167,10 +182,10 @@ put_taken(const struct sg_mapping *m, int root, struct sg_buf *out)
 }
 
 static void
-merge_child(const struct sg_mapping *m, int table, struct sg_buf *out)
+merge_child(const struct sg_mapping *m, int table, bool force, struct sg_buf *out)
 {
     int root = m->tables[table].root;
-    bool guarded = m->tables[root].version != NULL;
+    bool guarded = m->tables[root].version != NULL && !force;
 
     sg_buf_puts(out, "DELETE FROM ");
     sg_collect_table(m, table, out);
@@ -211,13 +226,31 @@ merge_child(const struct sg_mapping *m, int table, struct sg_buf *out)
 }
 
 void
-sg_collect_merge(const struct sg_mapping *m, int root, struct sg_buf *out)
+sg_collect_merge(const struct sg_mapping *m, int root, bool force, struct sg_buf *out)
 {
     int i;
 
-    merge_root(m, root, out);
+    merge_root(m, root, force, out);
     for (i = root + 1; is_child(m, root, i); i++)
-        merge_child(m, i, out);
+        merge_child(m, i, force, out);
+}
+
+void
+sg_collect_delete(const struct sg_mapping *m, int root, struct sg_buf *out)
+{
+    int i;
+
+    for (i = root; is_child(m, root, i); i++)
+        ;
+    while (--i >= root) {
+        sg_buf_puts(out, "DELETE FROM ");
+        sg_collect_table(m, i, out);
+        sg_buf_puts(out, " AS c USING ");
+        put_stage(root, out);
+        sg_buf_puts(out, " AS s WHERE ");
+        put_same_key(m, i, "c", "s", out);
+        sg_buf_puts(out, ";");
+    }
 }
 
 /* "bucket, k" of a root. */

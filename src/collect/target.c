@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "collect/target.h"
 
+#include "base/encode.h"
 #include "collect/statements.h"
 #include "model/ddl.h"
 #include "store/sealed.h"
@@ -233,4 +234,31 @@ sg_target_reject(const struct sg_target *t, int root, struct sg_slice key, struc
     sg_buf_free(&key_sealed);
     sg_buf_free(&value_sealed);
     return rc;
+}
+
+int
+sg_target_is_rejected(struct sg_target *t, int root, struct sg_slice key, int bucket, bool *out,
+                      struct sg_err *err)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT FROM segue.reject WHERE realm = $1 AND bucket = $2::int AND "
+        "key_digest = decode($3, 'hex') AND resolved_at IS NULL)";
+    const int buckets[] = {bucket, sg_target_reject_bucket(t, root, key)};
+    char realm[128], number[16], digest[2 * SG_HASH_BYTES + 1];
+    struct sg_hash h;
+    PGresult *r;
+    int i;
+
+    sg_target_realm(t->m, root, realm);
+    h = digest_of(t, realm, key);
+    sg_hex(h.b, sizeof h.b, digest);
+    for (i = 0, *out = false; i < 2 && !*out; i++) {
+        snprintf(number, sizeof number, "%d", buckets[i]);
+        if (sg_lane_ask(&t->shards[t->shard_of[buckets[i]]], sql, 3,
+                        (const char *[]){realm, number, digest}, &r, err) != 0)
+            return -1;
+        *out = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+        PQclear(r);
+    }
+    return 0;
 }

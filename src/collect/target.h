@@ -52,6 +52,7 @@ void sg_target_realm(const struct sg_mapping *m, int root, char out[128]);
 struct sg_write {
     int root;
     bool merge;         /* into tables with keys; else they have none */
+    bool force;         /* with merge: whatever version is stored */
     int64_t job, chunk; /* of the ledger row; job 0 = none */
     /* out */
     int stored, rejected;
@@ -62,10 +63,17 @@ struct sg_write {
 SG_MUST_USE int sg_target_write(struct sg_target *t, int shard, const struct sg_batch *batch,
                                 struct sg_write *w, struct sg_err *err);
 
+/* Deletes the batch's records, with all of their rows, from tables with keys. */
+SG_MUST_USE int sg_target_delete(struct sg_target *t, int shard, int root,
+                                 const struct sg_batch *batch, struct sg_err *err);
+
 /* Adds a reject, sealed, to a batch of the shard that owns `bucket`. value.ptr NULL = not kept. */
 SG_MUST_USE int sg_target_reject(const struct sg_target *t, int root, struct sg_slice key,
                                  struct sg_slice value, int bucket, const char *reason,
                                  const char *place, struct sg_batch *batch, struct sg_err *err);
+/* Whether there is one that counts, of a record whose row would be in `bucket`. */
+SG_MUST_USE int sg_target_is_rejected(struct sg_target *t, int root, struct sg_slice key,
+                                      int bucket, bool *out, struct sg_err *err);
 /* Where the reject of a record without a row goes: by the digest of its key. */
 int sg_target_reject_bucket(const struct sg_target *t, int root, struct sg_slice key);
 

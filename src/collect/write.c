@@ -71,7 +71,7 @@ write_records(struct writing *g, int from, int to, struct sg_err *err)
         rc = copy_table(g, i, from, to, err);
     if (rc != 0 || !g->w->merge)
         return rc;
-    sg_collect_merge(m, root, &sql);
+    sg_collect_merge(m, root, g->w->force, &sql);
     rc = sg_lane_run(g->l, sql.ptr, err);
     sg_buf_reset(&sql);
     sg_collect_stages_clear(m, root, &sql);
@@ -314,5 +314,27 @@ sg_target_write(struct sg_target *t, int shard, const struct sg_batch *b, struct
             roll_back(g.l);
     }
     sg_batch_free(&g.late);
+    return rc;
+}
+
+int
+sg_target_delete(struct sg_target *t, int shard, int root, const struct sg_batch *b,
+                 struct sg_err *err)
+{
+    struct sg_write w = {.root = root, .merge = true};
+    struct writing g = {.t = t, .l = &t->shards[shard], .shard = shard, .b = b, .w = &w};
+    struct sg_buf sql = SG_BUF_INIT(SQL_BYTES_MAX);
+    int rc;
+
+    sg_collect_stages(t->m, root, &sql);
+    rc = sg_lane_run(g.l, sql.ptr, err);
+    sg_buf_reset(&sql);
+    sg_collect_delete(t->m, root, &sql);
+    if (rc == 0 && (begin(&g, err) != 0 || copy_table(&g, root, 0, b->n_records, err) != 0 ||
+                    sg_lane_run(g.l, sql.ptr, err) != 0 || sg_lane_run(g.l, "COMMIT", err) != 0)) {
+        roll_back(g.l);
+        rc = -1;
+    }
+    sg_buf_free(&sql);
     return rc;
 }

@@ -95,4 +95,34 @@ describe('collections into tables', () => {
     assert.equal(r.last.stored, records.size);
     assert.equal(await content(), whole);
   });
+
+  test('verify: both sides are the same', async () => {
+    const r = await command('verify');
+    assert.equal(r.code, 0, r.stdout + r.stderr);
+    assert.deepEqual([r.last.records, r.last.differences, r.last.buckets_differed], [records.size, 0, 0]);
+  });
+
+  test('a corrupted value, a missing row and one too many are each found, shown and mended', async () => {
+    const [one] = (await t.all('SELECT id FROM app.users ORDER BY id LIMIT 1'))[0];
+    const each = async (query) => { for (const s of t.c.shards) await sql(s.conninfo, query); };
+    await each(`UPDATE app.users SET email = 'evil' || email, extra = '{"a": 1}' WHERE id = ${one}`);
+    await each("DELETE FROM app.products WHERE sku = 'AK-1000'");
+    await each("DELETE FROM app.orders_lines WHERE order_id = (SELECT min(order_id::text)::uuid FROM app.orders_lines WHERE bucket < 1024) AND ordinal = 0");
+    await sql(t.c.shards[0].conninfo, `INSERT INTO app.users (bucket, id, created_at, email, name, newsletter, password_hash, tier, row_version)
+      VALUES (1, 999999, now(), 'x', 'x', false, 'x', 'gold', 1)`);
+    const r = await command('verify');
+    assert.equal(r.code, 1, r.stdout + r.stderr);
+    const found = r.last.found.map((d) => `${d.kind} ${d.table} ${d.columns}`).sort();
+    assert.deepEqual(found, ['differs users email, extra', 'extra users ', 'missing orders_lines ', 'missing products ']);
+    assert.equal(r.last.found.find((d) => d.kind === 'differs').key, one);
+    assert.equal(r.last.found.find((d) => d.kind === 'extra').key, '999999');
+    assert.equal(r.last.found.find((d) => d.table === 'products').key, 'AK-1000');
+    const shown = await command('repair');
+    assert.equal(shown.last.mended, 0);
+    const mended = await command('repair', ['--apply']);
+    assert.equal(mended.code, 0, mended.stderr);
+    assert.equal(mended.last.mended, 4);
+    assert.equal((await command('verify')).code, 0);
+    assert.equal(await content(), whole);
+  });
 });
