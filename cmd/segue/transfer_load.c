@@ -119,6 +119,7 @@ transfer_load(int argc, char **argv)
 {
     const char *config = "segue.yaml", *mapping = NULL, *ca_file = NULL;
     struct sg_collect_options o = {.job = "first", .max_rejects = -1};
+    int64_t chunk_records = 20000;
     bool json = false;
     const struct cli_option options[] = {
         {"config", "FILE", "configuration (default segue.yaml)", .text = &config},
@@ -129,6 +130,8 @@ transfer_load(int argc, char **argv)
         {"job", "NAME", "by which it is gone on with (default first)", .text = &o.job},
         {"max-rejects", "N", "stop at more (default: any number)", .number = &o.max_rejects,
          .least = 0, .most = INT64_MAX},
+        {"chunk-records", "N", "about so many in a transaction (default 20000)",
+         .number = &chunk_records, .least = 1, .most = 1000000},
         {"dry-run", NULL, "read and convert all of it, write nothing", .flag = &o.dry_run},
         {"json", NULL, "progress and result as JSON lines", .flag = &json},
     };
@@ -159,6 +162,7 @@ transfer_load(int argc, char **argv)
                                           .n_shards = setup.config->n_shards,
                                           .ring = setup.ring};
     o.control = setup.config->control;
+    o.chunk_records = (int)chunk_records;
     o.source.ca_file = ca_file;
     o.source.stop = collections_stop_on_signals();
     code = load(&usage, &o, json);

@@ -155,18 +155,6 @@ close_side(struct side *s)
 }
 
 static int
-take_record(struct sg_verify *v, void *ctx, struct sg_slice key, const struct sg_model_rows *rows,
-            struct sg_err *err)
-{
-    struct look *k = ctx;
-    bool clash;
-
-    if (!v->differs[rows->bucket])
-        return 0;
-    return sg_batch_add(&k->source.rows, v->m, v->root, key, rows, &clash, err);
-}
-
-static int
 take_row(void *ctx, struct sg_slice bytes, struct sg_err *err)
 {
     struct look *k = ctx;
@@ -257,6 +245,49 @@ tell_key(const struct look *k, const struct entry *e, char *out, size_t cap)
     }
     snprintf(out, cap, "%s", text.len > 0 ? text.ptr : "");
     sg_buf_free(&text);
+}
+
+/* Two records of the source for one row: the row can only be one of them. */
+static int
+tell_clash(struct look *k, struct sg_slice key, const struct sg_model_rows *rows,
+           struct sg_err *err)
+{
+    struct sg_verify *v = k->v;
+    struct sg_difference d = {.kind = SG_DIFFERENCE_MISSING,
+                              .table = v->m->tables[v->root].name,
+                              .bucket = rows->bucket,
+                              .shard = v->target.shard_of[rows->bucket],
+                              .columns = "another record of the source has the same key"};
+    struct sg_buf tuple = SG_BUF_INIT(SIDE_BYTES_MAX);
+    struct entry e = {0};
+    bool rejected;
+
+    if (sg_target_is_rejected(&v->target, v->root, key, rows->bucket, &rejected, err) != 0)
+        return -1;
+    if (rejected)
+        return 0;
+    sg_model_copy_row(&rows->rows[0], &tuple);
+    e.tuple = sg_buf_slice(&tuple);
+    tell_key(k, &e, d.key, sizeof d.key);
+    sg_buf_free(&tuple);
+    v->stats.differences++;
+    if (v->options->found != NULL)
+        v->options->found(v->options->ctx, &d);
+    return 0;
+}
+
+static int
+take_record(struct sg_verify *v, void *ctx, struct sg_slice key, const struct sg_model_rows *rows,
+            struct sg_err *err)
+{
+    struct look *k = ctx;
+    bool clash = false;
+
+    if (!v->differs[rows->bucket])
+        return 0;
+    if (sg_batch_add(&k->source.rows, v->m, v->root, key, rows, &clash, err) != 0)
+        return -1;
+    return clash ? tell_clash(k, key, rows, err) : 0;
 }
 
 /* ---- walking both sides ---- */

@@ -428,15 +428,23 @@ prepare(struct sg_collect *l, struct sg_err *err)
                : sg_job_set(&l->job, keyed ? SG_JOB_MERGING : SG_JOB_COPYING, err);
 }
 
+static int
+key_shard(struct sg_collect *l, int shard, struct sg_err *err)
+{
+    enum sg_target_state state;
+
+    if (sg_target_look(&l->target, shard, &state, err) != 0)
+        return -1;
+    return state == SG_TARGET_KEYED ? 0 : sg_target_build_keys(&l->target, shard, err);
+}
+
 static void *
 build_keys(void *ctx)
 {
     struct loader *w = ctx;
-    enum sg_target_state state;
     struct sg_err err;
 
-    if (sg_target_look(&w->load->target, w->shard, &state, &err) != 0 ||
-        (state != SG_TARGET_KEYED && sg_target_build_keys(&w->load->target, w->shard, &err) != 0))
+    if (key_shard(w->load, w->shard, &err) != 0)
         sg_collect_failed(w->load, &err);
     return NULL;
 }
@@ -495,36 +503,23 @@ resolve_rejects(struct sg_collect *l, struct sg_err *err)
     return 0;
 }
 
+/* The rows of a load by COPY are all this job's, so that it can begin again: in the same way, or by
+ * merging into tables with keys. */
 static int
-finish(struct sg_collect *l, struct sg_err *err)
+begin_again(struct sg_collect *l, enum sg_job_state state, struct sg_err *err)
 {
-    if (l->job.state == SG_JOB_COPYING) {
-        if (sg_fault("collect.before_keys"))
-            return sg_fail(err, SG_E_UNAVAILABLE, "fault", "collect.before_keys");
-        l->stats.collection = NULL;
-        tell(l);
-        if (start_loaders(l, build_keys, err) != 0)
-            sg_collect_failed(l, err);
-        if (join_loaders(l, err) != 0)
-            return -1;
-        if (sg_fault("collect.after_keys"))
-            return sg_fail(err, SG_E_UNAVAILABLE, "fault", "collect.after_keys");
-    }
-    return resolve_rejects(l, err) != 0 ? -1 : sg_job_set(&l->job, SG_JOB_DONE, err);
-}
-
-/* The rows of a load by COPY are all this job's, so that it can begin again. */
-static int
-begin_again(struct sg_collect *l, struct sg_err *err)
-{
+    int64_t expected = l->stats.expected;
     int i;
 
     for (i = 0; l->job.state == SG_JOB_COPYING && i < l->n_shards; i++)
-        if (sg_target_empty(&l->target, i, err) != 0)
+        if (sg_target_empty(&l->target, i, err) != 0 ||
+            (state == SG_JOB_MERGING && key_shard(l, i, err) != 0))
             return -1;
     l->rc = 0;
     atomic_store(&l->stop, false);
-    return sg_job_restart(&l->job, err);
+    l->position_lost = false;
+    l->stats = (struct sg_collect_stats){.expected = expected};
+    return sg_job_restart(&l->job, err) != 0 ? -1 : sg_job_set(&l->job, state, err);
 }
 
 static int
@@ -545,6 +540,34 @@ run_once(struct sg_collect *l, struct sg_err *err)
     l->under_way = 0;
     forget(l, NULL);
     return rc;
+}
+
+static int
+finish_copying(struct sg_collect *l, struct sg_err *err)
+{
+    if (sg_fault("collect.before_keys"))
+        return sg_fail(err, SG_E_UNAVAILABLE, "fault", "collect.before_keys");
+    l->stats.collection = NULL;
+    tell(l);
+    if (start_loaders(l, build_keys, err) != 0)
+        sg_collect_failed(l, err);
+    if (join_loaders(l, err) != 0) {
+        /* what is not unique although the mapping says so can only be told record by record */
+        if (err->code != SG_E_INVALID || begin_again(l, SG_JOB_MERGING, err) != 0)
+            return -1;
+        return run_once(l, err);
+    }
+    return !sg_fault("collect.after_keys")
+               ? 0
+               : sg_fail(err, SG_E_UNAVAILABLE, "fault", "collect.after_keys");
+}
+
+static int
+finish(struct sg_collect *l, struct sg_err *err)
+{
+    if (l->job.state == SG_JOB_COPYING && finish_copying(l, err) != 0)
+        return -1;
+    return resolve_rejects(l, err) != 0 ? -1 : sg_job_set(&l->job, SG_JOB_DONE, err);
 }
 
 static void
@@ -582,8 +605,8 @@ run_job(struct sg_collect *l, bool *was_done, struct sg_err *err)
         return -1;
     if (run_once(l, err) != 0) {
         /* a Redis that was restarted has its keys in another order: all of it once more */
-        if (err->code != SG_E_CONFLICT || !l->position_lost || begin_again(l, err) != 0 ||
-            run_once(l, err) != 0)
+        if (err->code != SG_E_CONFLICT || !l->position_lost ||
+            begin_again(l, l->job.state, err) != 0 || run_once(l, err) != 0)
             return -1;
     }
     return finish(l, err);
@@ -604,7 +627,8 @@ sg_collect_load(const struct sg_collect_options *o, struct sg_collect_stats *sta
     l->source.stop = &l->stop;
     l->source.timeout_ms = SOURCE_TIMEOUT_MS;
     l->source.bytes_max = SOURCE_BYTES_MAX;
-    l->source.batch_records = SOURCE_BATCH_RECORDS;
+    l->source.batch_records =
+        o->chunk_records < SOURCE_BATCH_RECORDS ? o->chunk_records : SOURCE_BATCH_RECORDS;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     rc = sg_target_open(&o->target, &l->target, err);

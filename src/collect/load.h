@@ -28,6 +28,7 @@ struct sg_collect_options {
     struct sg_source_options source; /* url, ca_file, stop, poll_field; the rest is set here */
     const char *job;
     int64_t max_rejects; /* more stop the job; -1 = any number */
+    int chunk_records;   /* about, of a transaction on every shard */
     bool dry_run;        /* reads and converts, and writes nothing */
     /* Now and then, from the calling thread. */
     void (*progress)(void *ctx, const struct sg_collect_stats *stats);

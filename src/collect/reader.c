@@ -148,7 +148,8 @@ take(void *ctx, const struct sg_source_record *records, int n, struct sg_err *er
     if (strcmp(r->position, r->seen) != 0) {
         snprintf(r->seen, sizeof r->seen, "%s", r->position);
         r->asked_ms = r->ended_ms;
-        if ((r->bytes >= CHUNK_BYTES || r->records >= CHUNK_RECORDS) && cut(r, false, err) != 0)
+        if ((r->bytes >= CHUNK_BYTES || r->records >= r->load->options->chunk_records) &&
+            cut(r, false, err) != 0)
             return -1;
     }
     if (r->chunk == NULL && (r->chunk = sg_chunk_new(r->load->n_shards, err)) == NULL)

@@ -7,7 +7,8 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { root, segue } from '../lib/paths.mjs';
-import { run, sql } from '../lib/proc.mjs';
+import { sql, start } from '../lib/proc.mjs';
+import { until } from '../lib/wait.mjs';
 import { generate } from '../fixtures/shop/generate.mjs';
 import { startRealm } from './transfer_realm.mjs';
 
@@ -38,8 +39,9 @@ describe('collections into tables', () => {
   let records;
   const mapping = path.join(root, 'tests/fixtures/shop/mapping.yaml');
   const command = async (words, args = [], env = {}) => {
-    const r = await run(segue, [...words.split(' '), '--config', t.config, '--mapping', mapping, '--source', t.c.redis.url, '--json', ...args],
+    const p = start(segue, [...words.split(' '), '--config', t.config, '--mapping', mapping, '--source', t.c.redis.url, '--json', ...args],
       { env: { ...process.env, ...env } });
+    const r = { ...(await p.ended), stdout: p.lines.join('\n'), stderr: p.stderr };
     return { ...r, last: r.stdout.trim() ? lines(r.stdout).at(-1) : undefined };
   };
   const load = (args, env) => command('transfer load', args, env);
@@ -50,11 +52,9 @@ describe('collections into tables', () => {
   };
   /** What the tables say, the time of reading apart. */
   const content = async () => {
-    const out = [];
-    for (const [table, key] of [['users', 'id'], ['users_addresses', 'user_id'], ['users_roles', 'user_id'], ['products', 'sku'], ['orders', 'id'],
-      ['orders_lines', 'order_id'], ['carts', 'id'], ['carts_items', 'cart_id']])
-      out.push(await Promise.all(t.c.shards.map((s) => sql(s.conninfo,
-        `SELECT count(*), md5(string_agg(r, ',' ORDER BY r)) FROM (SELECT (to_jsonb(x) - 'row_version')::text AS r FROM app.${table} AS x) AS y`))));
+    const tables = ['users', 'users_addresses', 'users_roles', 'products', 'orders', 'orders_lines', 'carts', 'carts_items'];
+    const out = await t.all(tables.map((table) =>
+      `SELECT '${table}', count(*), md5(string_agg(r, ',' ORDER BY r)) FROM (SELECT (to_jsonb(x) - 'row_version')::text AS r FROM app.${table} AS x) AS y;`).join('\n'));
     return JSON.stringify(out);
   };
   let whole;
@@ -124,5 +124,83 @@ describe('collections into tables', () => {
     assert.equal(mended.last.mended, 4);
     assert.equal((await command('verify')).code, 0);
     assert.equal(await content(), whole);
+  });
+
+  describe('killed', () => {
+    const points = ['collect.after_read=kill@3', 'collect.before_commit=kill@9', 'collect.after_commit=kill@10', 'collect.after_position=kill@4',
+      'collect.before_keys=kill', 'collect.after_keys=kill'];
+    for (const point of points)
+      test(`at ${point}, a first load goes on to the same end`, async () => {
+        await anew();
+        const killed = await load(['--chunk-records', '200'], { SEGUE_FAULTS: point });
+        assert.equal(killed.signal, 'SIGKILL', killed.stdout + killed.stderr);
+        const r = await load(['--chunk-records', '200']);
+        assert.equal(r.code, 0, r.stderr);
+        assert.equal(r.last.state, 'done');
+        assert.equal(await content(), whole);
+        assert.equal(await t.number('SELECT sum(stored) FROM segue.transfer_ledger'), records.size);
+      });
+
+    test('in a merge, it goes on too, and what was corrupted is as the source is', async () => {
+      for (const s of t.c.shards) await sql(s.conninfo, "UPDATE app.orders SET status = 'new'; DELETE FROM app.users_roles");
+      const killed = await load(['--job', 'again', '--chunk-records', '200'], { SEGUE_FAULTS: 'collect.before_commit=kill@9' });
+      assert.equal(killed.signal, 'SIGKILL');
+      const r = await load(['--job', 'again', '--chunk-records', '200']);
+      assert.equal(r.code, 0, r.stderr);
+      assert.equal(await content(), whole);
+    });
+  });
+
+  test('stopped by SIGTERM it ends cleanly and goes on', async () => {
+    await anew();
+    const child = start(segue, ['transfer', 'load', '--config', t.config, '--mapping', mapping, '--source', t.c.redis.url, '--chunk-records', '100', '--json'],
+      { env: { ...process.env, SEGUE_FAULTS: 'collect.after_read=delay:100' } });
+    await until('a chunk to be stored', async () => (await t.number('SELECT count(*) FROM segue.transfer_ledger')) > 4);
+    child.kill('SIGTERM');
+    assert.equal((await child.ended).code, 1);
+    assert.match(child.stderr, /stopped/);
+    const before = await t.number('SELECT sum(stored) FROM segue.transfer_ledger');
+    assert.ok(before > 0 && before < records.size, `${before}`);
+    const r = await load();
+    assert.ok(r.last.read < records.size, 'what was stored is not read again');
+    assert.equal(await content(), whole);
+  });
+
+  test('what cannot be stored is kept with its reason, and the rest goes on', async () => {
+    const user = JSON.parse(JSON.stringify(records.get('user:7')));
+    const bad = {
+      'user:bad1': [{ ...user, id: 'seven' }, 'type'],
+      'user:bad2': [{ ...user, id: 5001, tier: 'iron' }, 'range'],
+      'user:bad3': [{ ...user, id: 5002, name: 'a\0b' }, 'nul'],
+      'user:bad4': [{ ...user, id: null }, 'missing-key'],
+      'user:bad5': ['{"id": 5003, "id": 5004}', 'type'], // no JSON, so it is a string
+      'user:bad6': [null, 'unreadable'], // a stream
+      'user:0007': [{ ...user, name: 'the second with this id' }, 'same-key'],
+      'user:5005': [{ ...user, id: 5005 }, 'constraint'], // the email is unique on the shard it shares with another
+    };
+    await t.r.xAdd('user:bad6', '*', { a: 'b' });
+    for (const [key, [value]] of Object.entries(bad))
+      if (value) await t.r.set(key, typeof value === 'string' ? value : JSON.stringify(value));
+    for (let id = 5006; id < 5030; id++) await t.r.set(`user:${id}`, JSON.stringify({ ...user, id }));
+    await anew();
+    const stopped = await load(['--max-rejects', '2', '--job', 'strict']);
+    assert.equal(stopped.code, 1);
+    assert.match(stopped.stderr, /more than 2 records were rejected/);
+    const r = await load(['--job', 'strict']);
+    assert.equal(r.code, 0, r.stderr);
+    const read = await t.r.dbSize();
+    assert.equal(r.last.stored + r.last.rejected, r.last.read);
+    const own = Number((await t.r.keys('segue:*')).length);
+    const rejects = await t.all("SELECT reason, count(*) FROM segue.reject WHERE realm = 'app/user:*' AND resolved_at IS NULL GROUP BY 1");
+    const by = {};
+    for (const [reason, n] of rejects) by[reason] = (by[reason] ?? 0) + Number(n);
+    const stored = (await counts('users')) + (await counts('products')) + (await counts('orders')) + (await counts('carts'));
+    assert.equal(stored + Object.values(by).reduce((a, b) => a + b, 0), read - own, JSON.stringify(by));
+    for (const reason of new Set(Object.values(bad).map(([, why]) => why))) assert.ok(by[reason] > 0, `${reason}: ${JSON.stringify(by)}`);
+    assert.ok(by.constraint >= 20, 'at most one user a shard has the email');
+    const sealed = await t.all("SELECT encode(value_sealed, 'escape') FROM segue.reject WHERE value_sealed IS NOT NULL");
+    assert.ok(!JSON.stringify(sealed).includes(user.name), 'rejects are sealed');
+    const v = await command('verify');
+    assert.equal(v.code, 0, v.stdout + v.stderr);
   });
 });
