@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Draws docs/diagrams/*.dot as SVG beside them. Each SVG ends with the digest of its source, by which
-# tests/system/docs.test.mjs sees one that was not drawn again.
+# tests/system/docs.test.mjs sees one that was not drawn again. And writes docs/libsegue.md anew from the header.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/diagrams"
 command -v dot >/dev/null || { echo "docs/build.sh: dot is missing: apt-get install graphviz" >&2; exit 1; }
@@ -13,3 +13,5 @@ for source in *.dot; do
   mv "$svg.new" "$svg"
   echo "docs/diagrams/$svg"
 done
+
+node ../api.mjs

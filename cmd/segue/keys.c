@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "key_change.h"
 #include "policy_change.h"
+#include "reseal.h"
 #include "session/rotation.h"
 
 #include <jansson.h>
@@ -25,6 +26,7 @@ struct keys {
     const char *state; /* that the key has now; NULL = several, or none */
     char later[400];   /* what has to wait, and why */
     int resealed;
+    struct reseal data; /* what the shards hold sealed */
 };
 
 /* ---- list ---- */
@@ -244,21 +246,29 @@ print_done(const struct keys *k, enum what what, int instances, const char *behi
     json_t *json;
 
     if (k->o->json) {
-        json = json_pack("{s:s,s:s,s:s,s:i,s:s,s:i,s:s,s:b}", "realm", k->c.realm->name, "kid",
-                         k->kid, "state", k->state != NULL ? k->state : "", "instances", instances,
-                         "behind", behind, "resealed", k->resealed, "waits_for", k->later,
-                         "dry_run", k->o->dry_run);
+        json = json_pack("{s:s,s:s,s:s,s:i,s:s,s:i,s:I,s:I,s:s,s:b}", "realm", k->c.realm->name,
+                         "kid", k->kid, "state", k->state != NULL ? k->state : "", "instances",
+                         instances, "behind", behind, "resealed", k->resealed, "rows",
+                         (json_int_t)k->data.done, "lost", (json_int_t)k->data.lost, "waits_for",
+                         k->later, "dry_run", k->o->dry_run);
         json_dumpf(json, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(json);
         return;
     }
     if (what == RESEAL)
-        printf("%d signing key%s sealed again with '%s'\n", k->resealed,
-               k->resealed == 1 ? "" : "s", sg_keyring_sealing_id(k->c.ring));
+        printf("%d signing keys, %lld sealed rows of sessions and rejects %s sealed again with "
+               "'%s'\n",
+               k->resealed, (long long)k->data.done, k->o->dry_run ? "would be" : "are",
+               sg_keyring_sealing_id(k->c.ring));
     else
         printf("key %s %s %s\n", k->kid, k->o->dry_run ? "would be" : "is",
                what == REVOKE ? "revoked: no token of it counts any more" : k->state);
+    if (k->data.lost > 0)
+        printf("%lld rows cannot be opened with any key of the ring: those sessions live, but "
+               "their legacy record cannot be\nput in for a client that holds only a JWT, nor "
+               "made again. Add the lost key back.\n",
+               (long long)k->data.lost);
     if (k->later[0] != '\0')
         printf("%s; `segue serve` makes it active as soon as it may be\n", k->later);
     if (k->state != NULL && !k->o->dry_run)
@@ -286,6 +296,12 @@ carry_out(struct keys *k, enum what what, const char *kid, struct sg_err *err)
     else if (control_commit(k->c.db, err) != 0 ||
              (k->state != NULL &&
               key_wait(&k->c, k->kid, k->state, WAIT_MS, &instances, behind, err) != 0))
+        return -1;
+    k->data = (struct reseal){.config = k->c.config,
+                              .realm = k->c.realm->name,
+                              .ring = k->c.ring,
+                              .dry_run = k->o->dry_run};
+    if (what == RESEAL && reseal_shards(&k->data, err) != 0)
         return -1;
     print_done(k, what, instances, behind);
     return 0;
@@ -381,7 +397,11 @@ cmd_keys(int argc, char **argv)
             "            fall back on the session cookie, API clients on their refresh token. "
             "Resource\n"
             "            servers go on accepting it until they read the JWKS again\n"
-            "  reseal    seal private halves with the keyring's first key\n\n"
+            "  reseal    seal signing keys, and what the shards hold sealed, with the keyring's "
+            "first "
+            "key.\n"
+            "            After that the older sealing keys can leave the ring; `root` never "
+            "does\n\n"
             "A step that would refuse good tokens is refused: active before every instance holds "
             "the key\n"
             "and every copy of the JWKS can be renewed, retired before its last token has expired. "

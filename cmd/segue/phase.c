@@ -2,9 +2,12 @@
 #include "cli.h"
 #include "commands.h"
 #include "policy_change.h"
+#include "session/cookie.h"
+#include "sizes.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +15,11 @@
 
 struct phase_options {
     const char *config, *realm, *percent, *why, *cohort, *confirm;
-    bool dry_run, json;
+    bool dry_run, force, json;
 };
+
+/* Roles that are asked for on each request are for the few. */
+#define BY_REFERENCE_PERCENT 1
 
 /* "12.34" -> 1234; exactly two decimals at most, so that nothing is rounded behind anybody's back.
  */
@@ -90,6 +96,35 @@ check(const struct sg_policy *now, const struct policy_change *c, struct control
     if (to > now->phase && check_ready(db, c->realm, to, err) != 0)
         return -1;
     return 0;
+}
+
+/* Whether the tokens that the phase hands out fit where they go. Read before the policy is locked:
+ * it looks at every subject. */
+static int
+check_sizes(const struct sg_config *config, const struct sg_realm_config *realm,
+            struct control_db *db, bool force, struct sg_err *err)
+{
+    struct sizes s = {
+        .cookie_bytes = SG_COOKIE_BYTES, .header_bytes = SIZES_BYTES_MAX, .other_bytes = 0};
+    int rc = sizes_measure(&s, config, realm, db, err);
+
+    if (rc == 0 && s.over_cookie > 0)
+        fprintf(stderr,
+                "%lld of %lld subjects get a cookie without roles, %lld none at all: see `segue "
+                "report sizes`\n",
+                (long long)(s.over_cookie - s.no_cookie), (long long)s.subjects,
+                (long long)s.no_cookie);
+    if (rc == 0 && !force &&
+        (s.no_cookie > 0 || s.over_cookie * 100 > s.subjects * BY_REFERENCE_PERCENT))
+        rc = sg_fail(err, SG_E_DENIED, "phase",
+                     "too many tokens do not fit in a cookie: %s; --force with --why goes on all "
+                     "the same",
+                     s.no_cookie > 0 ? "some not even without roles, and in finalized those "
+                                       "subjects could not log in"
+                                     : "more than 1 % of the subjects would have their roles asked "
+                                       "for on each request");
+    sizes_free(&s);
+    return rc;
 }
 
 static void
@@ -207,11 +242,18 @@ run(const struct cli_usage *usage, const struct phase_options *o, const char *ph
         } else if (rc == 0)
             print_policy(c.realm, &c.after);
     } else {
-        rc = policy_change(&db, &c, &err);
+        rc = phase != NULL ? policy_read(&db, c.realm, &c.before, &err) : 0;
+        if (rc == 0 && phase != NULL && to > c.before.phase)
+            rc = check_sizes(config, realm, &db, o->force, &err);
+        if (rc == 0)
+            rc = policy_change(&db, &c, &err);
         if (rc == 0 && !o->dry_run)
             rc = policy_wait(&db, c.realm, c.after.version, 3000, &instances, &err);
         if (rc == 0)
             print_change(o, &c, instances);
+        if (rc == 0 && strcmp(realm->token.alg, "HS256") == 0)
+            fputs("tokens are HS256: resource servers cannot verify them, they introspect\n",
+                  stderr);
     }
     control_close(&db);
     sg_config_free(config);
@@ -233,6 +275,7 @@ cmd_phase(int argc, char **argv)
         {"confirm", "NAME", "the realm's name, to enter finalized without being asked",
          .text = &o.confirm},
         {"dry-run", NULL, "say what would change and change nothing", .flag = &o.dry_run},
+        {"force", NULL, "although tokens do not fit; wants --why", .flag = &o.force},
         {"json", NULL, "answer in JSON", .flag = &o.json},
     };
     const struct cli_usage usage = {
@@ -256,5 +299,7 @@ cmd_phase(int argc, char **argv)
 
     if (!cli_parse(&usage, argc, argv, &n, &code))
         return code;
-    return run(&usage, &o, n == 1 ? argv[1] : NULL);
+    if (o.force && o.why == NULL)
+        return cli_usage_error(&usage, "--force needs --why");
+    return sodium_init() < 0 ? CLI_FAILED : run(&usage, &o, n == 1 ? argv[1] : NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "model/extended.h"
+#include "model/mapping.h"
 #include "source/source.h"
 
 #include <errno.h>
@@ -134,7 +135,8 @@ take_records(void *ctx, const struct sg_source_record *records, int n, struct sg
                                                .odd = from->odd,
                                                .bytes = from->raw.len,
                                                .expires_ms = from->expires_ms};
-        r.profile.key = sg_source_open_part(s->shown, from);
+        if (from->redis_type != NULL)
+            r.profile.key = sg_collection_key(s->shown, from->key);
         r.profile.untyped = from->redis_type != NULL && strcmp(from->redis_type, "hash") == 0;
         sg_buf_reset(&size);
         if (from->raw.ptr == NULL && from->doc != NULL &&

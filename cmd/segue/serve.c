@@ -2,8 +2,10 @@
 #include "base/log.h"
 #include "cli.h"
 #include "commands.h"
+#include "event/work.h"
 #include "keys/seal.h"
 #include "server/server.h"
+#include "session/attempts.h"
 #include "session/engine.h"
 
 #include <pthread.h>
@@ -16,6 +18,8 @@
 
 #define LOOPS_MAX 64
 #define DRAIN_MS 5000
+#define LOGINS_WAITING_MAX                                                                         \
+    64 /* password checks that wait for a thread; one more is told to retry */
 /* What one loop holds open on each shard besides its pool: the feed's LISTEN. */
 #define LISTENERS_PER_SHARD 1
 #define BUDGET_PER_SHARD 200
@@ -25,6 +29,8 @@ struct worker {
     const struct sg_config *config;
     const struct sg_keyring *ring;
     const char *listen, *instance;
+    struct sg_attempts *attempts; /* shared by the loops, as what follows */
+    struct sg_work_pool *workers;
     int index;
     pthread_t thread;
     uv_loop_t loop;
@@ -80,6 +86,8 @@ worker_open(struct worker *w, const struct worker *first, struct sg_err *err)
                                        .ring = w->ring,
                                        .instance = w->instance,
                                        .loop_index = w->index,
+                                       .attempts = w->attempts,
+                                       .workers = w->workers,
                                        .event = engine_event};
     struct sg_server_options server = {.config = w->config,
                                        .listen = w->listen,
@@ -135,12 +143,29 @@ wait_for_signal(const sigset_t *set)
     return sig;
 }
 
+/* What checking passwords needs, where a realm takes any. */
+static int
+open_logins(const struct sg_config *c, struct worker *shared, struct sg_err *err)
+{
+    int i;
+
+    for (i = 0; i < c->n_realms; i++)
+        if (c->realms[i].login.source != NULL)
+            return sg_attempts_new(&shared->attempts, err) != 0 ||
+                           sg_work_pool_new(c->login_workers, LOGINS_WAITING_MAX, &shared->workers,
+                                            err) != 0
+                       ? -1
+                       : 0;
+    return 0;
+}
+
 static int
 serve(const struct cli_usage *usage, const struct sg_config *config, const struct sg_keyring *ring,
       const char *instance, const char *listen)
 {
     static struct worker workers[LOOPS_MAX];
     int n = config->loops > 0 ? config->loops : (int)sysconf(_SC_NPROCESSORS_ONLN), i, rc = 0;
+    struct worker shared = {.config = config, .ring = ring, .listen = listen, .instance = instance};
     char where[64];
     struct sg_err err;
     sigset_t set;
@@ -156,9 +181,10 @@ serve(const struct cli_usage *usage, const struct sg_config *config, const struc
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    rc = open_logins(config, &shared, &err);
     for (i = 0; i < n && rc == 0; i++) {
-        workers[i] = (struct worker){
-            .config = config, .ring = ring, .listen = listen, .instance = instance, .index = i};
+        workers[i] = shared;
+        workers[i].index = i;
         rc = worker_open(&workers[i], i > 0 ? &workers[0] : NULL, &err);
     }
     if (rc != 0)
@@ -176,6 +202,8 @@ serve(const struct cli_usage *usage, const struct sg_config *config, const struc
         uv_async_send(&workers[i].stop);
     for (i = 0; i < n; i++)
         pthread_join(workers[i].thread, NULL);
+    sg_work_pool_free(shared.workers);
+    sg_attempts_free(shared.attempts);
     sg_log(SG_INFO, "stopped", "instance", instance, NULL);
     return 0;
 }

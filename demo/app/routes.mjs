@@ -47,7 +47,7 @@ export function makeRoutes({ users, passport, segue, secrets, trust }) {
 
   router.post('/logout', async (req, res) => {
     if (req.segueJwt) {
-      await segue.revoke(req.segueJwt, 'web');
+      await segue.revoke(req.segueJwt);
       res.clearCookie('segue_jwt', { path: '/', secure: true, httpOnly: true });
     }
     if (req.session) {

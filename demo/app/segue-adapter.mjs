@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // All that an Express app needs to live with Segue: trust the JWT that the proxy sends upstream, and, once the session store
 // is gone, let Segue make and end sessions.
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, errors, jwtVerify } from 'jose';
 
 export class SegueAdapter {
   /** urls: instances for the app's own calls, tried in turn; backend: {id, secret} of the confidential client */
@@ -46,9 +46,9 @@ export class SegueAdapter {
     return answer.json();
   }
 
-  /** Ends the session of a token that Segue issued. */
-  async revoke(token, clientId) {
-    const answer = await this.#call('/oauth2/revoke', { body: new URLSearchParams({ token, client_id: clientId }) });
+  /** Ends the session of a token that Segue issued, in the name of the public client that it was issued to. */
+  async revoke(token) {
+    const answer = await this.#call('/oauth2/revoke', { body: new URLSearchParams({ token, client_id: decodeJwt(token).client_id }) });
     if (!answer.ok) throw new Error(`segue did not revoke: ${answer.status}`);
   }
 

@@ -12,7 +12,11 @@
  *
  * Threads: a segue_key never changes once made and may be used by any number of threads; its
  * reference count is atomic. A segue_keyset keeps verification contexts: one thread at a time uses
- * it, so give each thread its own (segue_keyset_copy shares the keys). Nothing else is shared. */
+ * it, so give each thread its own (segue_keyset_copy shares the keys). So it is with a segue_cache.
+ * Nothing else is shared.
+ *
+ * Unless said otherwise no pointer may be NULL, outputs are untouched on failure, and a segue_error
+ * may be NULL. */
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,6 +25,7 @@ extern "C" {
 #define SEGUE_API __attribute__((visibility("default")))
 #define SEGUE_MUST_USE __attribute__((warn_unused_result))
 
+/* Bounds. */
 #define SEGUE_TOKEN_BYTES 8192 /* longest token minted or read unless less is asked for */
 #define SEGUE_KID_BYTES 128    /* longest kid */
 #define SEGUE_KEYS_MAX 64      /* keys in a set */
@@ -31,6 +36,7 @@ extern "C" {
 #define SEGUE_LEEWAY_MAX 300   /* seconds */
 #define SEGUE_JWK_BYTES 4096   /* room for any JWK this library writes, with its NUL */
 
+/* What came of a call: one reason, the first one met. */
 enum segue_status {
     SEGUE_OK = 0,
     SEGUE_EXPIRED,       /* only this: signature, typ, iss, aud and all else are right; the claims
@@ -71,6 +77,7 @@ struct segue_slice {
 
 /* ---- keys ---- */
 
+/* Signature algorithms (RFC 7518, 8037). */
 enum segue_alg {
     SEGUE_ES256 = 1,
     SEGUE_EDDSA = 2, /* written as "EdDSA"; "Ed25519" (RFC 9864) is read as the same */
@@ -108,20 +115,26 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_key_public_jwk(const struct seg
 SEGUE_API SEGUE_MUST_USE enum segue_status
 segue_key_private_jwk(const struct segue_key *key, char *out, size_t cap, size_t *len);
 
+/* What it is; the kid lives as long as the key. */
 SEGUE_API const char *segue_key_kid(const struct segue_key *key);
 SEGUE_API enum segue_alg segue_key_alg(const struct segue_key *key);
 SEGUE_API bool segue_key_has_private(const struct segue_key *key);
+/* One more reference to the same key; and one less, the last of which frees it. NULL is nothing to
+ * free. */
 SEGUE_API struct segue_key *segue_key_ref(const struct segue_key *key);
 SEGUE_API void segue_key_free(struct segue_key *key);
 
 /* ---- key sets ---- */
 
+/* Keys to verify with, told apart by their kid, and what makes verifying with them fast. */
 struct segue_keyset;
 
+/* An empty set. SEGUE_INTERNAL when memory runs out. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_new(struct segue_keyset **out);
 /* A set for another thread with the same keys. */
 SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_copy(const struct segue_keyset *set,
                                                              struct segue_keyset **out);
+/* Gives back the set's references; other sets and users keep theirs. NULL is nothing to free. */
 SEGUE_API void segue_keyset_free(struct segue_keyset *set);
 
 /* Takes a reference of its own. SEGUE_DUPLICATE (kid), SEGUE_TOO_LARGE (64 keys). */
@@ -132,6 +145,7 @@ SEGUE_API bool segue_keyset_remove(struct segue_keyset *set, const char *kid);
 /* The set's own reference, good until the key is removed; NULL if there is none. */
 SEGUE_API const struct segue_key *segue_keyset_find(const struct segue_keyset *set,
                                                     const char *kid);
+/* How many keys, and the key at 0 to count - 1 in the order added; NULL beyond. */
 SEGUE_API int segue_keyset_count(const struct segue_keyset *set);
 SEGUE_API const struct segue_key *segue_keyset_at(const struct segue_keyset *set, int i);
 
@@ -150,12 +164,14 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_keyset_to_jwks(const struct seg
 
 /* ---- claims ---- */
 
+/* What of a further claim is set. */
 enum segue_kind {
     SEGUE_STRING, /* text: the string, unescaped */
     SEGUE_INT,    /* number */
     SEGUE_JSON,   /* text: any JSON value, as it stands in the token */
 };
 
+/* A claim that struct segue_claims has no member for. */
 struct segue_extra {
     struct segue_slice name;
     enum segue_kind kind;
@@ -211,6 +227,7 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_mint(const struct segue_key *ke
 
 /* ---- verifying ---- */
 
+/* What a token must be to be accepted here. */
 struct segue_policy {
     const char *issuer;           /* compared exactly */
     const char *const *audiences; /* NULL-ended; one match is enough */
@@ -234,6 +251,46 @@ SEGUE_API SEGUE_MUST_USE enum segue_status segue_verify(struct segue_keyset *set
                                                         int64_t now_sec, const char *token,
                                                         size_t len, struct segue_verify_buf *buf,
                                                         struct segue_claims *claims);
+
+/* ---- verified tokens kept ---- */
+
+/* A cache of tokens found genuine: what segue_verify() answers, without the signature, for a token
+ * seen before. What is kept is only what never changes, that a key signed these bytes and what they
+ * say; whether the set still has that key, and what policy and time make of it, is looked at on
+ * every call. So the answer is the one of segue_verify() at that moment, whatever was added,
+ * removed or changed in between. Whole tokens are compared. Refused tokens are never kept, and a
+ * token is dropped when it is found expired (exp + leeway <= now). What its caller knows beyond the
+ * token, revocation above all, it looks up after a hit as after any other good answer: nothing has
+ * to be flushed.
+ *
+ * One thread at a time; entries may come of several sets and policies. */
+struct segue_cache;
+
+#define SEGUE_CACHE_BYTES_MIN ((size_t)64 * 1024)
+#define SEGUE_CACHE_BYTES_MAX ((size_t)1024 * 1024 * 1024)
+
+/* max_bytes bounds everything it will ever hold, in one piece allocated here (and touched only as
+ * it fills); a token of 450 bytes takes about 1,000. A token that finds it full takes the place of
+ * the oldest ones kept, whether used since or not. SEGUE_INVALID outside the bounds above. */
+SEGUE_API SEGUE_MUST_USE enum segue_status segue_cache_new(size_t max_bytes,
+                                                           struct segue_cache **out);
+/* Wipes it: what it holds are credentials. */
+SEGUE_API void segue_cache_free(struct segue_cache *cache);
+
+/* segue_verify() by way of the cache: same arguments, same answer, same life of the claims. */
+SEGUE_API SEGUE_MUST_USE enum segue_status
+segue_cache_verify(struct segue_cache *cache, struct segue_keyset *set,
+                   const struct segue_policy *policy, int64_t now_sec, const char *token,
+                   size_t len, struct segue_verify_buf *buf, struct segue_claims *claims);
+
+/* Counted since it was made. */
+struct segue_cache_stats {
+    uint64_t hits;   /* answered without the signature, whatever the answer */
+    uint64_t misses; /* calls that were not */
+    uint64_t kept;   /* tokens taken in */
+};
+SEGUE_API void segue_cache_get_stats(const struct segue_cache *cache,
+                                     struct segue_cache_stats *out);
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,13 @@ CREATE FUNCTION segue.fence_exclusive(bucket integer) RETURNS void LANGUAGE sql 
     SELECT pg_advisory_xact_lock(1397048071, bucket);
 $$;
 
+-- A writer that wants the bucket to itself for a moment: alone, then like any other.
+CREATE FUNCTION segue.fence_alone(bucket integer) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM segue.fence_exclusive(bucket);
+    PERFORM segue.fence(ARRAY[bucket]);
+END $$;
+
 -- ---- time, by this database's clock ---------------------------------------------------------
 
 -- When a session's life ends: the later of the source's word and Segue's own extension, never past the absolute limit
@@ -51,6 +58,9 @@ LANGUAGE sql VOLATILE AS $$ SELECT (extract(epoch FROM at - clock_timestamp()) *
 
 CREATE FUNCTION segue.unix_ms(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE AS $$ SELECT (extract(epoch FROM at) * 1000)::bigint $$;
+
+CREATE FUNCTION segue.unix_us(at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
 
 CREATE FUNCTION segue.in_ms(ms bigint) RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$ SELECT clock_timestamp() + ms * interval '1 millisecond' $$;
@@ -67,8 +77,23 @@ CREATE TABLE segue.subject (
     permissions    text[]      NOT NULL DEFAULT '{}',
     attributes     jsonb       NOT NULL DEFAULT '{}', -- an object: what custom claims are made of
     source_version bigint      NOT NULL DEFAULT -1,   -- claim rv; -1 = never read from the source
+    locked         boolean     NOT NULL DEFAULT false, -- by `segue subject ban`: banned whatever the source says
+    logout_at      timestamptz,                       -- last "log out everywhere"
     updated_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, bucket, subject)
+);
+
+-- Password hashes as migrated, for POST /v1/login. In the bucket of the login's digest: a login does not say whose it is.
+CREATE TABLE segue.credential (
+    realm      text        NOT NULL,
+    bucket     integer     NOT NULL,
+    login      bytea       NOT NULL CHECK (octet_length(login) = 32), -- digest of the login name
+    subject    text        NOT NULL,
+    hash       bytea       NOT NULL,                  -- sealed, bound to login and subject
+    decoy      text        NOT NULL,                  -- its form and cost; salt and digest blotted out
+    version    bigint      NOT NULL DEFAULT 0,        -- of the source; an older one changes nothing
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (realm, bucket, login)
 );
 
 -- ---- sessions -------------------------------------------------------------------------------
@@ -123,7 +148,8 @@ CREATE TABLE segue.refresh_token (
     sid              bytea       NOT NULL,
     chain            bytea       NOT NULL,             -- the refresh tokens of one exchange
     client_id        text        NOT NULL,
-    audience         text        NOT NULL,
+    audience         text        NOT NULL,             -- one or several, a space between
+    scope            text        NOT NULL,             -- what the exchange was granted: a refresh may ask for less
     state            text        NOT NULL DEFAULT 'current' CHECK (state IN ('current', 'used', 'ended')),
     successor_digest bytea,
     successor_sealed bytea,                            -- under a key derived from this token itself
@@ -142,7 +168,7 @@ CREATE INDEX refresh_token_chain ON segue.refresh_token (realm, bucket, sid, cha
 CREATE FUNCTION segue.rotate(
     p_realm text, p_bucket integer, p_digest bytea, p_client text, p_next bytea, p_sealed bytea,
     p_grace_ms bigint, p_lifetime_ms bigint,
-    OUT outcome text, OUT sid bytea, OUT audience text, OUT sealed bytea, OUT successor bytea)
+    OUT outcome text, OUT sid bytea, OUT audience text, OUT scope text, OUT sealed bytea, OUT successor bytea)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     t  segue.refresh_token;
@@ -172,6 +198,7 @@ BEGIN
     at := clock_timestamp();
     sid := t.sid;
     audience := t.audience;
+    scope := t.scope;
     IF t.expires_at <= at THEN
         outcome := 'expired';
     ELSIF t.state = 'ended' OR s.sid IS NULL OR s.ended_at IS NOT NULL OR s.exp_absolute <= at THEN
@@ -194,8 +221,8 @@ BEGIN
         outcome := 'rotated';
         sealed := p_sealed;
         successor := p_next;
-        INSERT INTO segue.refresh_token (realm, bucket, digest, sid, chain, client_id, audience, expires_at)
-        VALUES (p_realm, p_bucket, p_next, t.sid, t.chain, t.client_id, t.audience,
+        INSERT INTO segue.refresh_token (realm, bucket, digest, sid, chain, client_id, audience, scope, expires_at)
+        VALUES (p_realm, p_bucket, p_next, t.sid, t.chain, t.client_id, t.audience, t.scope,
                 least(at + p_lifetime_ms * interval '1 millisecond', s.exp_absolute));
         UPDATE segue.refresh_token AS x
            SET state = 'used', used_at = at, successor_digest = p_next, successor_sealed = p_sealed
@@ -209,7 +236,7 @@ END $$;
 CREATE FUNCTION segue.rotate_all(
     p_realms text[], p_buckets integer[], p_digests bytea[], p_clients text[], p_nexts bytea[], p_sealeds bytea[],
     p_graces_ms bigint[], p_lifetimes_ms bigint[])
-RETURNS TABLE (ord bigint, outcome text, sid bytea, audience text, sealed bytea, successor bytea)
+RETURNS TABLE (ord bigint, outcome text, sid bytea, audience text, scope text, sealed bytea, successor bytea)
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '50ms' AS $$
 DECLARE
     q record;

@@ -58,46 +58,6 @@ sg_b64_add(struct sg_buf *out, struct sg_slice bytes, bool pad)
     b64_add(out, bytes, STD_ALPHABET, pad);
 }
 
-static int
-url_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '-')
-        return 62;
-    return c == '_' ? 63 : -1;
-}
-
-ptrdiff_t
-sg_b64url_decode(struct sg_slice text, uint8_t *out, size_t cap)
-{
-    size_t want = text.len / 4 * 3 + (text.len % 4 != 0 ? text.len % 4 - 1 : 0);
-    size_t n = 0, i;
-    uint32_t acc = 0;
-    int bits = 0;
-
-    if (text.len % 4 == 1 || want > cap)
-        return -1;
-    for (i = 0; i < text.len; i++) {
-        int v = url_value(text.ptr[i]);
-
-        if (v < 0)
-            return -1;
-        acc = acc << 6 | (uint32_t)v;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[n++] = (uint8_t)(acc >> bits);
-            acc &= (1U << bits) - 1;
-        }
-    }
-    return acc == 0 ? (ptrdiff_t)n : -1;
-}
-
 void
 sg_hex(const uint8_t *bytes, size_t n, char *out)
 {
@@ -164,7 +124,7 @@ sg_percent_encode(struct sg_buf *out, struct sg_slice text)
 
     for (i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        bool plain = url_value(c) >= 0 || (c != '\0' && strchr(".!~*'()", c) != NULL);
+        bool plain = c != '\0' && (strchr(URL_ALPHABET, c) != NULL || strchr(".!~*'()", c) != NULL);
 
         if (plain)
             sg_buf_add(out, sg_slice(&c, 1));

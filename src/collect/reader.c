@@ -64,8 +64,7 @@ static int
 take_record(struct reading *r, const struct sg_source_record *record, struct sg_err *err)
 {
     struct sg_collect *l = r->load;
-    struct sg_model_record in = {.key =
-                                     sg_source_open_part(r->m->tables[l->root].collection, record),
+    struct sg_model_record in = {.key = sg_collect_key(r->m->tables[l->root].collection, record),
                                  .doc = record->doc,
                                  .expires_ms = record->expires_ms,
                                  .version = r->asked_ms + l->job.ahead_ms};

@@ -75,6 +75,13 @@ sg_target_realm(const struct sg_mapping *m, int root, char out[128])
     snprintf(out, 128, "%.40s/%.80s", m->schema, m->tables[root].collection);
 }
 
+struct sg_slice
+sg_collect_key(const char *collection, const struct sg_source_record *record)
+{
+    return record->redis_type != NULL ? sg_collection_key(collection, record->key)
+                                      : sg_slice(NULL, 0);
+}
+
 /* ---- tables ---- */
 
 int

@@ -5,6 +5,7 @@
 #include "collect/batch.h"
 #include "collect/lane.h"
 #include "keys/seal.h"
+#include "source/source.h"
 
 /* The shards as a transfer of collections writes them. A shard's functions are for one thread at a
  * time; different shards are independent. */
@@ -46,6 +47,8 @@ SG_MUST_USE int sg_target_build_keys(struct sg_target *t, int shard, struct sg_e
 /* Of tables without keys: every row out. */
 SG_MUST_USE int sg_target_empty(struct sg_target *t, int shard, struct sg_err *err);
 
+/* What of a record's key a mapping calls "$key"; empty where the store keeps it in the document. */
+struct sg_slice sg_collect_key(const char *collection, const struct sg_source_record *record);
 /* The realm of a collection: of its buckets, rejects and ledger rows. */
 void sg_target_realm(const struct sg_mapping *m, int root, char out[128]);
 

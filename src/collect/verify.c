@@ -40,7 +40,7 @@ feed_records(void *ctx, const struct sg_source_record *records, int n, struct sg
     int i, rc = 0;
 
     for (i = 0; i < n && rc == 0; i++) {
-        struct sg_model_record in = {.key = sg_source_open_part(v->collection, &records[i]),
+        struct sg_model_record in = {.key = sg_collect_key(v->collection, &records[i]),
                                      .doc = records[i].doc,
                                      .expires_ms = records[i].expires_ms};
         struct sg_model_rows rows;

@@ -2,7 +2,6 @@
 #include "config/config_internal.h"
 
 #include "base/buf.h"
-#include "base/yaml.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,8 +88,6 @@ config_beside(const struct sg_config *c, const char *path)
     return full;
 }
 
-/* Reads a file of secrets, one a line. Whoever can read the file could sign sessions: it must be
- * private. */
 int
 config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, const char **out,
                int cap, struct sg_err *err)
@@ -130,8 +127,9 @@ config_secrets(struct sg_config *c, struct sg_yaml_node *map, const char *key, c
     return 0;
 }
 
-static int
-list_of(struct sg_yaml_node *map, const char *key, const char **out, int least, struct sg_err *err)
+int
+config_list(struct sg_yaml_node *map, const char *key, const char **out, int least,
+            struct sg_err *err)
 {
     struct sg_yaml_node *list = sg_yaml_get(map, key), *item;
     int n = 0;
@@ -231,6 +229,39 @@ read_tokens(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node 
 }
 
 static int
+read_login(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
+           struct sg_err *err)
+{
+    static const char *const sources[] = {"table", "sql", NULL};
+    static const char *const normals[] = {"none", "lower", NULL};
+    const int64_t address = 60, login = 30, pair = 10, window = 15 * MINUTE;
+    struct sg_yaml_node *m = sg_yaml_get(realm, "login");
+    int source, normal;
+
+    if (m == NULL)
+        return 0;
+    if (sg_yaml_word(m, "source", sources, 0, &source, err) != 0 ||
+        sg_yaml_word(m, "normalise", normals, 0, &normal, err) != 0 ||
+        sg_yaml_string(m, "address_header", "", &r->login.address_header, err) != 0 ||
+        sg_yaml_int(m, "tries_per_address", 1, 100000, &address, &r->login.tries_per_address,
+                    err) != 0 ||
+        sg_yaml_int(m, "tries_per_login", 1, 100000, &login, &r->login.tries_per_login, err) != 0 ||
+        sg_yaml_int(m, "tries_per_pair", 1, 100000, &pair, &r->login.tries_per_pair, err) != 0 ||
+        sg_yaml_duration_ms(m, "tries_window", SECOND, DAY, &window, &r->login.tries_window_ms,
+                            err) != 0)
+        return -1;
+    r->login.source = sources[source];
+    r->login.lower = normal == 1;
+    if (source == 0)
+        return 0;
+    return config_url(c, m, "url", &r->login.url, err) != 0 ||
+                   sg_yaml_string(m, "lookup", NULL, &r->login.lookup, err) != 0 ||
+                   sg_yaml_string(m, "sample", NULL, &r->login.sample, err) != 0
+               ? -1
+               : 0;
+}
+
+static int
 read_keys(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
           struct sg_err *err)
 {
@@ -251,59 +282,6 @@ read_keys(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *r
 }
 
 static int
-read_rights(struct sg_yaml_node *m, struct sg_client_config *client, struct sg_err *err)
-{
-    struct sg_yaml_node *list = sg_yaml_get(m, "rights"), *item;
-    const char *right;
-    int i;
-
-    if (list != NULL && !sg_yaml_is_seq(list))
-        return sg_yaml_fail(list, err, "key 'rights': expected a list");
-    for (i = 0; list != NULL && (item = sg_yaml_item(list, i)) != NULL; i++) {
-        if (sg_yaml_text(item, &right, err) != 0)
-            return -1;
-        if (strcmp(right, "subjects") != 0)
-            return sg_yaml_fail(item, err, "key 'rights': expected subjects, not '%.60s'", right);
-        if (client->secret == NULL)
-            return sg_yaml_fail(list, err, "client '%s' has no secret, so it can have no rights",
-                                client->id);
-        client->may_subjects = true;
-    }
-    return 0;
-}
-
-static int
-read_clients(struct sg_config *c, struct sg_realm_config *r, struct sg_yaml_node *realm,
-             struct sg_err *err)
-{
-    struct sg_yaml_node *list = sg_yaml_get(realm, "clients"), *m;
-
-    while (list != NULL && (m = sg_yaml_item(list, r->n_clients)) != NULL) {
-        struct sg_client_config *client;
-        int i;
-
-        if (r->n_clients == SG_LIST_MAX)
-            return sg_yaml_fail(m, err, "at most %d clients", SG_LIST_MAX);
-        client = &r->clients[r->n_clients++];
-        if (sg_yaml_string(m, "id", NULL, &client->id, err) != 0)
-            return -1;
-        if (strlen(client->id) > 64)
-            return sg_yaml_fail(m, err, "a client id has at most 64 bytes");
-        for (i = 0; i < r->n_clients - 1; i++)
-            if (strcmp(r->clients[i].id, client->id) == 0)
-                return sg_yaml_fail(m, err, "client '%s' is given twice", client->id);
-        if (sg_yaml_get(m, "secret_file") != NULL &&
-            config_secrets(c, m, "secret_file", &client->secret, 1, err) != 0)
-            return -1;
-        if (read_rights(m, client, err) != 0)
-            return -1;
-    }
-    return r->n_clients > 0
-               ? 0
-               : sg_yaml_fail(realm, err, "realm '%.60s': expected a list 'clients'", r->name);
-}
-
-static int
 check_name(struct sg_yaml_node *at, const char *what, const char *name, struct sg_err *err)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -313,19 +291,61 @@ check_name(struct sg_yaml_node *at, const char *what, const char *name, struct s
     return 0;
 }
 
+static bool
+is_loopback(const char *issuer)
+{
+    static const char *const hosts[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    size_t i, n;
+
+    for (i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        n = strlen(hosts[i]);
+        if (strncmp(issuer, hosts[i], n) == 0 && strchr(":/", issuer[n]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static int
 check_issuer(struct sg_yaml_node *at, const char *issuer, struct sg_err *err)
 {
     /* RFC 8414 section 2 wants https without query or fragment; plain http on loopback is for
      * development. */
-    if ((strncmp(issuer, "https://", 8) != 0 && strncmp(issuer, "http://127.0.0.1", 16) != 0 &&
-         strncmp(issuer, "http://localhost", 16) != 0) ||
-        strpbrk(issuer, "?#") != NULL)
+    bool https = strncmp(issuer, "https://", 8) == 0 && issuer[8] != '\0' && issuer[8] != '/';
+    const char *p;
+
+    for (p = issuer; *p > ' ' && *p < 0x7f && strchr("?#@\"\\", *p) == NULL; p++)
+        ;
+    if ((!https && !is_loopback(issuer)) || *p != '\0')
         return sg_yaml_fail(at, err,
                             "key 'issuer': expected an https URL without query or fragment, not "
                             "'%.100s'",
                             issuer);
     return 0;
+}
+
+/* They are kept as one text with spaces between (a refresh token's row), and compared as they
+ * stand. */
+static int
+check_realm_audiences(struct sg_yaml_node *realm, const struct sg_realm_config *r,
+                      struct sg_err *err)
+{
+    struct sg_yaml_node *list = sg_yaml_get(realm, "audiences");
+    size_t total = 0;
+    const char *p;
+    int i;
+
+    for (i = 0; r->audiences[i] != NULL; i++) {
+        for (p = r->audiences[i]; *p > ' ' && *p < 0x7f; p++)
+            ;
+        if (*p != '\0' || p == r->audiences[i])
+            return sg_yaml_fail(sg_yaml_item(list, i), err,
+                                "key 'audiences': an audience is printable ASCII without spaces");
+        total += strlen(r->audiences[i]) + 1;
+    }
+    return total <= SG_CONFIG_WORDS_BYTES
+               ? 0
+               : sg_yaml_fail(list, err, "key 'audiences': more than %d bytes in all",
+                              SG_CONFIG_WORDS_BYTES);
 }
 
 static int
@@ -337,13 +357,14 @@ read_realm(struct sg_config *c, struct sg_yaml_node *m, struct sg_err *err)
     if (check_name(m, "realm", r->name, err) != 0 ||
         sg_yaml_string(m, "issuer", NULL, &r->issuer, err) != 0 ||
         check_issuer(sg_yaml_get(m, "issuer"), r->issuer, err) != 0 ||
-        list_of(m, "audiences", r->audiences, 1, err) != 0 ||
-        list_of(m, "origins", r->origins, 0, err) != 0)
+        config_list(m, "audiences", r->audiences, 1, err) != 0 ||
+        check_realm_audiences(m, r, err) != 0 || config_list(m, "origins", r->origins, 0, err) != 0)
         return -1;
     if (read_legacy(c, r, m, err) != 0 || config_read_identity(c, r, m, err) != 0 ||
-        read_tokens(c, r, m, err) != 0 || read_keys(c, r, m, err) != 0)
+        read_login(c, r, m, err) != 0 || read_tokens(c, r, m, err) != 0 ||
+        read_keys(c, r, m, err) != 0)
         return -1;
-    return read_clients(c, r, m, err);
+    return config_read_clients(c, r, m, err);
 }
 
 static int
@@ -353,7 +374,7 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
     struct sg_yaml_node *m = sg_yaml_get(root, "segue"), *shards, *item, *feed;
     const int64_t one = 1, two = 2, two_seconds = 2 * SECOND;
     const double unscaled = 1.0;
-    int64_t loops, connections;
+    int64_t loops, connections, login_workers;
     const char *keyring;
     int when_stale = SG_STALE_INTROSPECT;
 
@@ -366,10 +387,12 @@ read_segue(struct sg_config *c, struct sg_yaml_node *root, struct sg_err *err)
         sg_yaml_string(m, "keyring", NULL, &keyring, err) != 0 ||
         sg_yaml_int(m, "loops", 0, 64, &one, &loops, err) != 0 ||
         sg_yaml_int(m, "connections", 1, 16, &two, &connections, err) != 0 ||
+        sg_yaml_int(m, "login_workers", 1, 32, &two, &login_workers, err) != 0 ||
         sg_yaml_double(m, "time_scale", 0.0001, 1.0, &unscaled, &c->time_scale, err) != 0)
         return -1;
     c->loops = (int)loops;
     c->connections = (int)connections;
+    c->login_workers = (int)login_workers;
     c->keyring =
         config_own(c, strncmp(keyring, "${", 2) == 0 ? strdup(keyring) : config_beside(c, keyring));
     if (c->keyring == NULL)
@@ -466,4 +489,16 @@ sg_config_realm(const struct sg_config *config, const char *name)
         if (strcmp(config->realms[i].name, name) == 0)
             return &config->realms[i];
     return NULL;
+}
+
+void
+sg_config_login_name(const struct sg_realm_config *realm, struct sg_slice name, char *out)
+{
+    size_t i;
+
+    for (i = 0; i < name.len; i++)
+        out[i] = realm->login.lower && name.ptr[i] >= 'A' && name.ptr[i] <= 'Z'
+                     ? (char)(name.ptr[i] + 'a' - 'A')
+                     : name.ptr[i];
+    out[name.len] = '\0';
 }

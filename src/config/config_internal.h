@@ -27,4 +27,13 @@ SG_MUST_USE int config_secrets(struct sg_config *c, struct sg_yaml_node *map, co
 SG_MUST_USE int config_read_identity(struct sg_config *c, struct sg_realm_config *r,
                                      struct sg_yaml_node *realm, struct sg_err *err);
 
+/* A list of at least `least` and at most SG_LIST_MAX texts into out[SG_LIST_MAX + 1], which was
+ * zeroed. */
+SG_MUST_USE int config_list(struct sg_yaml_node *map, const char *key, const char **out, int least,
+                            struct sg_err *err);
+
+/* clients.c: the realm's list 'clients'; its audiences were read before. */
+SG_MUST_USE int config_read_clients(struct sg_config *c, struct sg_realm_config *r,
+                                    struct sg_yaml_node *realm, struct sg_err *err);
+
 #endif

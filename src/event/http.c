@@ -17,7 +17,7 @@ struct sg_http {
     const struct sg_clock *clock;
     struct MHD_Daemon *mhd;
     int max_connections;
-    size_t max_body_bytes;
+    size_t max_body_bytes, memory_bytes;
     uint64_t header_ns, idle_ns;
     void (*handler)(void *ctx, struct sg_http_request *request);
     void (*aborted)(void *ctx, struct sg_http_request *request);
@@ -122,6 +122,12 @@ bool
 sg_http_closing(const struct sg_http *h)
 {
     return h->draining;
+}
+
+size_t
+sg_http_memory(const struct sg_http *h)
+{
+    return h->memory_bytes;
 }
 
 static void
@@ -362,6 +368,7 @@ sg_http_open(uv_loop_t *loop, const struct sg_clock *clock, const struct sg_http
     h->clock = clock;
     h->max_connections = o->max_connections;
     h->max_body_bytes = o->max_body_bytes;
+    h->memory_bytes = o->memory_bytes;
     h->header_ns = (uint64_t)o->header_deadline_ms * SG_NS_PER_MS;
     h->idle_ns = (uint64_t)o->idle_timeout_ms * SG_NS_PER_MS;
     h->handler = o->handler;

@@ -26,9 +26,9 @@ struct sg_http_options {
     int max_connections;   /* one more is refused at accept */
     size_t max_body_bytes; /* larger: 413 */
     /* Pool a connection. It holds the request's headers, cookies once more, and the answer's
-     * headers. A request that does not fit gets 431 (in 8 KiB a 4,000-byte cookie does not), an
-     * answer that does not fit is lost with its connection: 16 KiB takes 4 KiB of cookies and 7 KiB
-     * of answer. */
+     * headers. A request that does not fit gets 431 (in 8 KiB a 4,000-byte cookie does not); where
+     * the answer does not fit beside it, that is 431 too, or 500 where the request is the smaller
+     * half: 16 KiB takes 4 KiB of cookies and 6 KiB of answer. */
     size_t memory_bytes;
     int idle_timeout_ms; /* silent or stalled connection; rounded up to seconds */
     /* A dripper is cut: a request must be complete, body included, this long after accept or after
@@ -71,6 +71,9 @@ struct sg_slice sg_http_query(struct sg_http_request *r, const char *name);
 /* The first header of that name, any case; ptr NULL where absent. sg_http_headers_n counts them. */
 struct sg_slice sg_http_header(const struct sg_http_request *r, const char *name);
 int sg_http_headers_n(const struct sg_http_request *r, const char *name);
+/* The peer's address as text, "192.0.2.1" or "2001:db8::1"; "" for a Unix socket. */
+#define SG_HTTP_PEER_MAX 46
+void sg_http_peer(const struct sg_http_request *r, char out[SG_HTTP_PEER_MAX]);
 struct sg_slice sg_http_body(const struct sg_http_request *r);
 
 /* Something of the owner's, carried along (an operation under way). */

@@ -57,6 +57,7 @@ struct MHD_Response *sg_http_build(struct sg_http_request *r, struct sg_slice bo
 /* The owner has answered: http.c takes it from there. */
 void sg_http_answered(struct sg_http_request *r);
 bool sg_http_closing(const struct sg_http *http);
+size_t sg_http_memory(const struct sg_http *http);
 
 /* The listening socket, -1 while draining. */
 int sg_http_listen_fd(const struct sg_http *http);

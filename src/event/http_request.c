@@ -3,12 +3,14 @@
 
 #include "base/encode.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #define MAX_URI 8192
 #define MAX_ANSWER_HEADERS 32768
+#define ANSWER_SLACK 1536 /* status line, Date and the like, and what the pool aligns */
 
 /* -1 on a broken escape or a NUL, which would end the text early. */
 static int
@@ -325,12 +327,52 @@ sg_http_build(struct sg_http_request *r, struct sg_slice body, bool close)
     return response;
 }
 
+/* libmicrohttpd loses an answer, and the connection with it, whose headers do not fit into the
+ * connection's pool beside the request's and the cookies once more. Returns the status to say so
+ * with, or 0. */
+static int
+overflows(const struct sg_http_request *r)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t memory = sg_http_memory(r->http),
+           asked = (size != NULL ? size->header_size : 0) + sg_http_header(r, "Cookie").len;
+
+    if (asked + r->headers.len + ANSWER_SLACK <= memory)
+        return 0;
+    return asked > memory / 2 ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE
+                              : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
 void
 sg_http_answer(struct sg_http_request *r, int status, struct sg_slice body)
 {
+    int too_large = overflows(r);
+
     assert(r->state == SG_HTTP_HANDLING || r->state == SG_HTTP_SUSPENDED);
     assert(status >= 200 && status <= 599);
+    if (too_large != 0) {
+        sg_buf_reset(&r->headers);
+        status = too_large;
+        body = sg_slice(NULL, 0);
+    }
     r->response = sg_http_build(r, body, sg_http_closing(r->http));
     r->status = r->response != NULL ? status : MHD_HTTP_INTERNAL_SERVER_ERROR;
     sg_http_answered(r);
+}
+
+void
+sg_http_peer(const struct sg_http_request *r, char out[SG_HTTP_PEER_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *peer = info != NULL ? info->client_addr : NULL;
+
+    out[0] = '\0';
+    if (peer == NULL)
+        return;
+    if (peer->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)peer)->sin_addr, out, SG_HTTP_PEER_MAX);
+    else if (peer->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, out, SG_HTTP_PEER_MAX);
 }

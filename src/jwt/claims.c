@@ -66,18 +66,21 @@ member_out(struct segue_claims *c, size_t at)
     return (char *)c + at;
 }
 
-static const struct field *
-find(const struct sg_json_string *name)
+/* The field of that name, N_FIELDS if there is none. Issuers write claims in an order: looking
+ * begins at the one that most likely follows. */
+static size_t
+find(const struct sg_json_string *name, size_t first)
 {
-    size_t i;
+    size_t i, k;
 
-    for (i = 0; i < N_FIELDS; i++)
-        if (name->escaped
-                ? sg_json_is(name, fields[i].name)
-                : name->raw.len == fields[i].name_len && name->raw.ptr[0] == fields[i].name[0] &&
-                      memcmp(name->raw.ptr, fields[i].name, name->raw.len) == 0)
-            return &fields[i];
-    return NULL;
+    for (k = 0; k < N_FIELDS; k++) {
+        i = first + k < N_FIELDS ? first + k : first + k - N_FIELDS;
+        if (name->escaped ? sg_json_is(name, fields[i].name)
+                          : name->raw.len == fields[i].name_len &&
+                                memcmp(name->raw.ptr, fields[i].name, name->raw.len) == 0)
+            return i;
+    }
+    return N_FIELDS;
 }
 
 /* ---- reading ---- */
@@ -87,16 +90,19 @@ struct reader {
     char *json; /* the same bytes as j reads, to be unescaped in place */
     struct sg_claims_room *room;
     struct segue_claims *out;
+    size_t next;   /* the field expected next */
+    uint32_t seen; /* a bit for each field */
     /* Names of further claims: unescaped last, as they are compared with later ones until then. */
     struct sg_json_string extra_names[SEGUE_EXTRA_MAX];
 };
+_Static_assert(N_FIELDS <= 32, "a bit for each field");
 
 static struct segue_slice
 unescape(struct reader *r, const struct sg_json_string *s)
 {
     char *at = r->json + (s->raw.ptr - r->json);
 
-    return (struct segue_slice){at, sg_json_unescape(s, at)};
+    return (struct segue_slice){at, s->escaped ? sg_json_unescape(s, at) : s->raw.len};
 }
 
 static bool
@@ -188,6 +194,21 @@ read_extra(struct reader *r, const struct sg_json_string *name, enum segue_statu
     return true;
 }
 
+static bool
+read_claim(struct reader *r, const struct sg_json_level *level, const struct sg_json_string *name,
+           enum segue_status *status)
+{
+    size_t i = find(name, r->next);
+
+    if (i == N_FIELDS)
+        return sg_json_name_is_new(&r->j, level, name) && read_extra(r, name, status);
+    if ((r->seen >> i & 1) != 0)
+        return false;
+    r->seen |= UINT32_C(1) << i;
+    r->next = i + 1;
+    return read_field(r, &fields[i], status);
+}
+
 static enum segue_status
 check_required(const struct segue_claims *c)
 {
@@ -219,13 +240,12 @@ sg_claims_parse(char *json, size_t len, struct sg_claims_room *room, struct segu
     r.json = json;
     r.room = room;
     r.out = out;
+    r.next = 0;
+    r.seen = 0;
     sg_json_init(&r.j, sg_slice(json, len));
     good = sg_json_enter_object(&r.j, &level);
-    while (good && sg_json_member(&r.j, &level, &name)) {
-        const struct field *f = find(&name);
-
-        good = f != NULL ? read_field(&r, f, &status) : read_extra(&r, &name, &status);
-    }
+    while (good && sg_json_name(&r.j, &level, &name))
+        good = read_claim(&r, &level, &name, &status);
     if (!good || !sg_json_end(&r.j))
         return sg_json_failed(&r.j) == SG_JSON_TOO_BIG ? SEGUE_TOO_LARGE : status;
     for (i = 0; i < out->n_extra; i++)
@@ -297,7 +317,7 @@ write_extra(const struct segue_extra *e, struct sg_buf *b, struct segue_error *e
     struct sg_json_string name = {sg_slice(e->name.ptr, e->name.len), false};
     struct sg_json j;
 
-    if (e->name.len == 0 || find(&name) != NULL)
+    if (e->name.len == 0 || find(&name, 0) < N_FIELDS)
         return sg_jwt_fail(err, SEGUE_INVALID, "a further claim is named '%.*s': that name is %s",
                            (int)e->name.len, e->name.ptr != NULL ? e->name.ptr : "",
                            e->name.len == 0 ? "empty" : "a member of its own");

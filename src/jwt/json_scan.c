@@ -23,19 +23,24 @@ sg_json_init(struct sg_json *j, struct sg_slice text)
     j->n_names = 0;
 }
 
-static void
+static inline void
 skip_space(struct sg_json *j)
 {
-    while (j->at != j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
-        j->at++;
+    const char *p = j->at;
+
+    while (p != j->end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    j->at = p;
 }
 
-static bool
+static inline bool
 take(struct sg_json *j, char c)
 {
-    skip_space(j);
-    if (j->at == j->end || *j->at != c)
-        return false;
+    if (j->at == j->end || *j->at != c) {
+        skip_space(j);
+        if (j->at == j->end || *j->at != c)
+            return false;
+    }
     j->at++;
     return true;
 }
@@ -64,21 +69,16 @@ sg_json_peek(struct sg_json *j)
 
 /* ---- strings ---- */
 
-bool
-sg_json_string(struct sg_json *j, struct sg_json_string *out)
+/* The rest of a string that holds more than plain bytes; p is at the first other one. */
+static bool
+string_rest(struct sg_json *j, const char *p, struct sg_json_string *out)
 {
-    const char *start, *p;
-    bool escaped = false;
-
-    if (!take(j, '"'))
-        return fail(j, SG_JSON_BAD);
-    start = p = j->at;
     while ((p = sg_json_plain(p, j->end)) != j->end && *p != '"') {
         unsigned char c = (unsigned char)*p;
         size_t n;
 
         if (c == '\\') {
-            escaped = true;
+            out->escaped = true;
             if (sg_json_escape(&p, j->end) <= 0)
                 return fail(j, SG_JSON_BAD);
         } else if (c < 0x20 || (n = sg_utf8_len(p, (size_t)(j->end - p))) == 0) {
@@ -89,9 +89,23 @@ sg_json_string(struct sg_json *j, struct sg_json_string *out)
     }
     if (p == j->end)
         return fail(j, SG_JSON_BAD);
+    out->raw.len = (size_t)(p - j->at);
     j->at = p + 1;
-    out->raw = sg_slice(start, (size_t)(p - start));
-    out->escaped = escaped;
+    return true;
+}
+
+bool
+sg_json_string(struct sg_json *j, struct sg_json_string *out)
+{
+    const char *p;
+
+    if (!take(j, '"'))
+        return fail(j, SG_JSON_BAD);
+    p = sg_json_plain(j->at, j->end);
+    *out = (struct sg_json_string){sg_slice(j->at, (size_t)(p - j->at)), false};
+    if (p == j->end || *p != '"')
+        return string_rest(j, p, out);
+    j->at = p + 1;
     return true;
 }
 
@@ -251,11 +265,21 @@ number(struct sg_json *j, struct sg_slice *text, bool *whole)
 bool
 sg_json_int(struct sg_json *j, int64_t *out)
 {
+    const char *p = j->at;
     struct sg_slice text;
     int64_t v = 0;
     bool whole, negative;
     size_t i;
 
+    /* Seconds and counters: up to 18 digits, which always fit, and nothing that goes on. */
+    while (j->end - p > 0 && p - j->at < 18 && *p >= '0' && *p <= '9')
+        v = v * 10 + (*p++ - '0');
+    if (p != j->at && *j->at != '0' && p != j->end && (*p == ',' || *p == '}')) {
+        j->at = p;
+        *out = v;
+        return true;
+    }
+    v = 0;
     if (!number(j, &text, &whole))
         return false;
     if (!whole)
@@ -333,16 +357,20 @@ sg_json_enter_array(struct sg_json *j, struct sg_json_level *level)
 }
 
 bool
-sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
+sg_json_name(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
 {
-    uint32_t hash;
-    int i;
-
     if (!next(j, level, '}') || !sg_json_string(j, name))
         return false;
-    if (!take(j, ':'))
-        return fail(j, SG_JSON_BAD);
-    hash = name_hash(name);
+    return take(j, ':') ? true : fail(j, SG_JSON_BAD);
+}
+
+bool
+sg_json_name_is_new(struct sg_json *j, const struct sg_json_level *level,
+                    const struct sg_json_string *name)
+{
+    uint32_t hash = name_hash(name);
+    int i;
+
     for (i = level->first_name; i < j->n_names; i++)
         if (j->names[i].hash == hash && name_equal(&j->names[i].s, name))
             return fail(j, SG_JSON_BAD);
@@ -351,6 +379,12 @@ sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_st
     j->names[j->n_names].s = *name;
     j->names[j->n_names++].hash = hash;
     return true;
+}
+
+bool
+sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name)
+{
+    return sg_json_name(j, level, name) && sg_json_name_is_new(j, level, name);
 }
 
 bool

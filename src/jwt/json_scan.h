@@ -61,6 +61,12 @@ enum sg_json_kind sg_json_peek(struct sg_json *j);
  * brace, and on failure. The same for arrays with sg_json_item(). */
 bool sg_json_enter_object(struct sg_json *j, struct sg_json_level *level);
 bool sg_json_member(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name);
+
+/* sg_json_member() in two steps, for a caller who knows most names and sees for itself when one of
+ * those comes twice: the name, then for the others whether it is new. */
+bool sg_json_name(struct sg_json *j, struct sg_json_level *level, struct sg_json_string *name);
+bool sg_json_name_is_new(struct sg_json *j, const struct sg_json_level *level,
+                         const struct sg_json_string *name);
 bool sg_json_enter_array(struct sg_json *j, struct sg_json_level *level);
 bool sg_json_item(struct sg_json *j, struct sg_json_level *level);
 

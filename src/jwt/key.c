@@ -42,11 +42,13 @@ segue_alg_find(const char *name)
 struct segue_key *
 sg_key_alloc(enum segue_alg alg)
 {
+    static atomic_uint_fast64_t last_id;
     struct segue_key *key = sodium_init() >= 0 ? calloc(1, sizeof *key) : NULL;
 
     if (key == NULL)
         return NULL;
     atomic_init(&key->refs, 1);
+    key->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     key->alg = alg;
     return key;
 }

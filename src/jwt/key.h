@@ -17,6 +17,7 @@
  * HS256. Nothing but refs changes once made. */
 struct segue_key {
     atomic_int refs;
+    uint64_t id; /* of this key alone, as long as the process lives */
     enum segue_alg alg;
     bool private;
     size_t kid_len;

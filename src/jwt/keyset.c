@@ -59,6 +59,44 @@ sg_keyset_find(struct segue_keyset *set, struct sg_slice kid)
     return NULL;
 }
 
+static bool
+knows(const struct sg_verifier *v, struct sg_slice header)
+{
+    return v->header.len == header.len && memcmp(v->header.text, header.ptr, header.len) == 0;
+}
+
+struct sg_verifier *
+sg_keyset_known(struct segue_keyset *set, struct sg_slice header)
+{
+    int i;
+
+    if (header.len == 0 || set->n == 0)
+        return NULL;
+    if (knows(&set->keys[set->last], header))
+        return &set->keys[set->last];
+    for (i = 0; i < set->n; i++)
+        if (knows(&set->keys[i], header)) {
+            set->last = i;
+            return &set->keys[i];
+        }
+    return NULL;
+}
+
+void
+sg_keyset_remember(struct segue_keyset *set, struct sg_verifier *v, struct sg_slice header,
+                   struct sg_slice typ)
+{
+    struct sg_known_header *h = &v->header;
+
+    if (header.len > sizeof h->text || typ.len > sizeof h->typ || typ.len == 0)
+        return;
+    memcpy(h->text, header.ptr, header.len);
+    memcpy(h->typ, typ.ptr, typ.len);
+    h->len = header.len;
+    h->typ_len = typ.len;
+    set->last = (int)(v - set->keys);
+}
+
 enum segue_status
 segue_keyset_add(struct segue_keyset *set, const struct segue_key *key)
 {
@@ -103,6 +141,7 @@ segue_keyset_remove(struct segue_keyset *set, const char *kid)
         return false;
     drop(v);
     set->n--;
+    set->last = 0;
     memmove(v, v + 1, (size_t)(&set->keys[set->n] - v) * sizeof *v);
     return true;
 }

@@ -12,10 +12,18 @@
 /* SHA-256 as fetched once for the process; NULL when libcrypto has none. */
 const EVP_MD *sg_sha256_md(void);
 
+/* A header, still encoded, as the key's last good token had it, and its typ: an issuer writes the
+ * same bytes each time, and they mean the same each time. Longer ones are not kept. */
+struct sg_known_header {
+    size_t len, typ_len; /* len 0: none */
+    char text[256], typ[64];
+};
+
 /* What a thread keeps to verify with a key quickly. Not for two threads at once. */
 struct sg_verifier {
     const struct segue_key *key; /* not owned */
     EVP_PKEY_CTX *ctx;           /* ES256, RS256 */
+    struct sg_known_header header;
 };
 
 enum segue_status sg_verifier_init(struct sg_verifier *v, const struct segue_key *key);

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "jwt/verify.h"
+
 #include "base/encode.h"
-#include "jwt/claims.h"
 #include "jwt/json_scan.h"
-#include "jwt/keyset.h"
 
 #include <strings.h>
 
-#define HEADER_BYTES 1024
-#define PAYLOAD_BYTES (SEGUE_TOKEN_BYTES / 4 * 3)
-
-/* What a segue_verify_buf holds. */
-struct memory {
-    struct sg_claims_room room;
-    char header[HEADER_BYTES];
-    char payload[PAYLOAD_BYTES];
-};
-_Static_assert(sizeof(struct memory) <= sizeof(struct segue_verify_buf), "verify_buf too small");
-_Static_assert(_Alignof(struct memory) <= _Alignof(struct segue_verify_buf),
+_Static_assert(sizeof(struct sg_verify_memory) <= sizeof(struct segue_verify_buf),
+               "verify_buf too small");
+_Static_assert(_Alignof(struct sg_verify_memory) <= _Alignof(struct segue_verify_buf),
                "verify_buf alignment");
 
 /* The three segments, still encoded; input: what is signed. */
@@ -29,19 +21,17 @@ struct header {
     bool forbidden;
 };
 
+/* A third dot ends up in a segment, where decoding refuses it. */
 static bool
 split(const char *token, size_t len, struct segments *s)
 {
-    const char *end = token + len, *dot1 = memchr(token, '.', len), *dot2;
+    const char *dot1 = memchr(token, '.', len), *dot2 = memrchr(token, '.', len);
 
-    if (dot1 == NULL)
-        return false;
-    dot2 = memchr(dot1 + 1, '.', (size_t)(end - dot1 - 1));
-    if (dot2 == NULL || memchr(dot2 + 1, '.', (size_t)(end - dot2 - 1)) != NULL)
+    if (dot1 == dot2)
         return false;
     s->header = sg_slice(token, (size_t)(dot1 - token));
     s->payload = sg_slice(dot1 + 1, (size_t)(dot2 - dot1 - 1));
-    s->signature = sg_slice(dot2 + 1, (size_t)(end - dot2 - 1));
+    s->signature = sg_slice(dot2 + 1, (size_t)(token + len - dot2 - 1));
     s->input = sg_slice(token, (size_t)(dot2 - token));
     return true;
 }
@@ -101,12 +91,14 @@ alg_is(struct sg_slice text, enum segue_alg alg)
 
 /* Media types are compared without case, and "application/" may be left out (RFC 7515 section
  * 4.1.9). */
-static bool
-typ_is(struct sg_slice typ, const char *want)
+bool
+sg_typ_is(struct sg_slice typ, const char *want)
 {
     static const char prefix[] = "application/";
     size_t n = sizeof prefix - 1;
 
+    if (want == NULL)
+        want = "at+jwt";
     if (typ.len > n && strncasecmp(typ.ptr, prefix, n) == 0)
         typ = sg_slice(typ.ptr + n, typ.len - n);
     return typ.len == strlen(want) && strncasecmp(typ.ptr, want, typ.len) == 0;
@@ -114,8 +106,7 @@ typ_is(struct sg_slice typ, const char *want)
 
 /* The key that the header may name, and nothing else about the token decides. */
 static enum segue_status
-choose_key(struct segue_keyset *set, const struct segue_policy *policy, const struct header *h,
-           struct sg_verifier **out)
+choose_key(struct segue_keyset *set, const struct header *h, struct sg_verifier **out)
 {
     struct sg_verifier *v;
 
@@ -126,8 +117,6 @@ choose_key(struct segue_keyset *set, const struct segue_policy *policy, const st
         return SEGUE_UNKNOWN_KEY;
     if (!alg_is(h->alg, v->key->alg))
         return SEGUE_WRONG_ALG;
-    if (!typ_is(h->typ, policy->typ != NULL ? policy->typ : "at+jwt"))
-        return SEGUE_WRONG_TYPE;
     *out = v;
     return SEGUE_OK;
 }
@@ -153,8 +142,8 @@ audience_matches(const struct segue_policy *policy, const struct segue_claims *c
 
 /* Expiry comes last, so that SEGUE_EXPIRED means that all else is right. Times are at most the year
  * 9999, so nothing overflows. */
-static enum segue_status
-judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_claims *c)
+enum segue_status
+sg_judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_claims *c)
 {
     int64_t leeway = policy->leeway_sec;
 
@@ -167,38 +156,79 @@ judge(const struct segue_policy *policy, int64_t now_sec, const struct segue_cla
     return now_sec - leeway >= c->exp ? SEGUE_EXPIRED : SEGUE_OK;
 }
 
+/* The header's key and typ. A good token's header is nearly always that of the one before. */
 static enum segue_status
-verify(struct segue_keyset *set, const struct segue_policy *policy, const struct segments *s,
-       struct memory *m, struct segue_claims *claims)
+know_header(struct segue_keyset *set, struct sg_slice text, struct sg_verify_memory *m,
+            struct sg_verifier **v, struct sg_slice *typ)
 {
-    char sig[SG_SIGNATURE_MAX];
-    struct sg_verifier *v = NULL;
     struct header h;
     enum segue_status status;
-    ptrdiff_t n, payload_len, sig_len;
+    ptrdiff_t n;
 
-    n = sg_b64url_decode(s->header, (uint8_t *)m->header, sizeof m->header);
-    payload_len = sg_b64url_decode(s->payload, (uint8_t *)m->payload, sizeof m->payload);
-    sig_len = sg_b64url_decode(s->signature, (uint8_t *)sig, sizeof sig);
-    if (n < 0 || payload_len < 0 || sig_len < 0)
+    if ((*v = sg_keyset_known(set, text)) != NULL) {
+        *typ = sg_slice((*v)->header.typ, (*v)->header.typ_len);
+        return SEGUE_OK;
+    }
+    n = sg_b64url_decode(text, (uint8_t *)m->header, sizeof m->header);
+    if (n < 0)
         return SEGUE_MALFORMED;
     if ((status = read_header(m->header, (size_t)n, &h)) != SEGUE_OK ||
-        (status = choose_key(set, policy, &h, &v)) != SEGUE_OK ||
-        (status = sg_verify_signature(v, set->md, s->input, sg_slice(sig, (size_t)sig_len))) !=
-            SEGUE_OK ||
-        (status = sg_claims_parse(m->payload, (size_t)payload_len, &m->room, claims)) != SEGUE_OK)
+        (status = choose_key(set, &h, v)) != SEGUE_OK)
         return status;
-    claims->kid = (struct segue_slice){h.kid.ptr, h.kid.len};
-    claims->alg = v->key->alg;
+    *typ = h.typ;
     return SEGUE_OK;
 }
 
-static bool
-policy_ok(const struct segue_policy *p, int64_t now_sec)
+void
+sg_claims_of_key(const struct segue_key *key, struct sg_verify_memory *m,
+                 struct segue_claims *claims)
 {
-    return p->issuer != NULL && p->audiences != NULL && p->leeway_sec >= 0 &&
-           p->leeway_sec <= SEGUE_LEEWAY_MAX && p->max_token_bytes <= SEGUE_TOKEN_BYTES &&
-           now_sec >= 0;
+    memcpy(m->kid, key->kid, key->kid_len);
+    claims->kid = (struct segue_slice){m->kid, key->kid_len};
+    claims->alg = key->alg;
+}
+
+enum segue_status
+sg_verify_genuine(struct segue_keyset *set, const char *want_typ, const char *token, size_t len,
+                  struct sg_verify_memory *m, struct sg_genuine *out, struct segue_claims *claims)
+{
+    char sig[SG_SIGNATURE_MAX];
+    struct sg_verifier *v;
+    ptrdiff_t payload_len, sig_len;
+    enum segue_status status;
+    struct segments s;
+    bool known;
+
+    if (len == 0 || !split(token, len, &s))
+        return SEGUE_MALFORMED;
+    payload_len = sg_b64url_decode(s.payload, (uint8_t *)m->payload, sizeof m->payload);
+    sig_len = sg_b64url_decode(s.signature, (uint8_t *)sig, sizeof sig);
+    if (payload_len < 0 || sig_len < 0)
+        return SEGUE_MALFORMED;
+    if ((status = know_header(set, s.header, m, &v, &out->typ)) != SEGUE_OK)
+        return status;
+    known = out->typ.ptr == v->header.typ;
+    if (!sg_typ_is(out->typ, want_typ))
+        return SEGUE_WRONG_TYPE;
+    status = sg_verify_signature(v, set->md, s.input, sg_slice(sig, (size_t)sig_len));
+    if (status != SEGUE_OK)
+        return status;
+    if (!known)
+        sg_keyset_remember(set, v, s.header, out->typ);
+    out->verifier = v;
+    out->payload_len = (size_t)payload_len;
+    return sg_claims_parse(m->payload, out->payload_len, &m->room, claims);
+}
+
+enum segue_status
+sg_verify_arguments(const struct segue_policy *p, int64_t now_sec, size_t len)
+{
+    if (p->issuer == NULL || p->audiences == NULL || p->leeway_sec < 0 ||
+        p->leeway_sec > SEGUE_LEEWAY_MAX || p->max_token_bytes > SEGUE_TOKEN_BYTES || now_sec < 0)
+        return SEGUE_INVALID;
+    return len > (p->max_token_bytes != 0 ? p->max_token_bytes : SEGUE_TOKEN_BYTES)
+               ? SEGUE_TOO_LARGE
+               : SEGUE_OK;
 }
 
 enum segue_status
@@ -206,16 +236,13 @@ segue_verify(struct segue_keyset *set, const struct segue_policy *policy, int64_
              const char *token, size_t len, struct segue_verify_buf *buf,
              struct segue_claims *claims)
 {
-    size_t most = policy->max_token_bytes != 0 ? policy->max_token_bytes : SEGUE_TOKEN_BYTES;
-    enum segue_status status;
-    struct segments s;
+    struct sg_verify_memory *m = (struct sg_verify_memory *)buf;
+    enum segue_status status = sg_verify_arguments(policy, now_sec, len);
+    struct sg_genuine genuine;
 
-    if (!policy_ok(policy, now_sec))
-        return SEGUE_INVALID;
-    if (len > most)
-        return SEGUE_TOO_LARGE;
-    if (len == 0 || !split(token, len, &s))
-        return SEGUE_MALFORMED;
-    status = verify(set, policy, &s, (struct memory *)buf, claims);
-    return status == SEGUE_OK ? judge(policy, now_sec, claims) : status;
+    if (status != SEGUE_OK ||
+        (status = sg_verify_genuine(set, policy->typ, token, len, m, &genuine, claims)) != SEGUE_OK)
+        return status;
+    sg_claims_of_key(genuine.verifier->key, m, claims);
+    return sg_judge(policy, now_sec, claims);
 }

@@ -70,3 +70,11 @@ sg_refresh_digest(const struct sg_hash *realm_key, struct sg_slice token)
 
     return sg_hmac_fields(hash_slice(realm_key), "segue.refresh_digest", fields, 2);
 }
+
+struct sg_hash
+sg_login_digest(const struct sg_hash *realm_key, struct sg_slice login)
+{
+    struct sg_slice fields[] = {version_byte(), login};
+
+    return sg_hmac_fields(hash_slice(realm_key), "segue.login", fields, 2);
+}

@@ -20,6 +20,7 @@
  *   legacy_binding      HMAC(realm_key, F("segue.legacy_binding", 01, digest))      first 12,
  *                                                                    as 16 base64url characters
  *   refresh_digest      HMAC(realm_key, F("segue.refresh_digest", 01, token text))           32
+ *   login_digest        HMAC(realm_key, F("segue.login",          01, login name))           32
  *   bucket           SHA-256(F("segue.bucket", 01, realm, key))                first 12 bits
  *
  * Vectors: tests/vectors/digest.json. A new layout takes a new version byte; the old one stays
@@ -54,5 +55,9 @@ unsigned sg_bucket(struct sg_slice realm, struct sg_slice key);
 
 /* Of a refresh token's text; what refresh_token rows are keyed by. */
 struct sg_hash sg_refresh_digest(const struct sg_hash *realm_key, struct sg_slice token);
+
+/* Of a login name, normalised as the realm's configuration says; what credential rows are keyed by.
+ */
+struct sg_hash sg_login_digest(const struct sg_hash *realm_key, struct sg_slice login);
 
 #endif

@@ -37,6 +37,17 @@ struct sg_draft {
     bool failed; /* the arena's bound was met */
 };
 
+/* While one collection's tables are drafted. */
+#define SG_DRAFT_PATH_MAX 16
+#define SG_DRAFT_SURE_ROWS 100 /* fewer prove nothing about what is always there */
+struct sg_draft_builder {
+    struct sg_draft *d;
+    struct sg_draft_table *t;
+    int table;
+    struct sg_slice path[SG_DRAFT_PATH_MAX];
+    int depth;
+};
+
 /* Formatted text that lives with the draft. */
 const char *sg_draft_text(struct sg_draft *d, const char *fmt, ...) SG_PRINTF(2, 3);
 /* Puts another reason behind the one there is. */
@@ -49,6 +60,21 @@ void sg_draft_scalar(struct sg_draft *d, const struct sg_field *f, bool untyped,
 const char *sg_draft_number(struct sg_draft *d, uint64_t n);
 /* "60.2 %" */
 const char *sg_draft_share(struct sg_draft *d, uint64_t part, uint64_t of);
+
+/* What the field becomes: columns of the table at hand, child tables, or nothing. */
+void sg_draft_member(struct sg_draft_builder *b, const struct sg_field *f);
+void sg_draft_scalar_column(struct sg_draft_builder *b, const struct sg_field *f);
+void sg_draft_child(struct sg_draft_builder *b, const struct sg_field *f);
+/* NULL when the table has as many as it can. */
+struct sg_draft_column *sg_draft_column_new(struct sg_draft_builder *b, const struct sg_field *f,
+                                            const char *name);
+/* The wanted name, or with a number behind it where that is taken. */
+const char *sg_draft_free_name(struct sg_draft_builder *b, const char *wanted);
+const char *sg_draft_free_table_name(struct sg_draft *d, const char *wanted);
+bool sg_draft_table_taken(const struct sg_draft *d, const char *name);
+/* Every value that is not null is of this type; is neither array nor object. */
+bool sg_field_is_only(const struct sg_field *f, enum sg_doc_type type);
+bool sg_field_is_scalar(const struct sg_field *f);
 
 /* Which columns hold other tables' keys; the shard keys; which become foreign keys, and why others
  * do not. */

@@ -392,10 +392,18 @@ sg_name_is_time(struct sg_slice name)
 bool
 sg_name_is_secret(struct sg_slice name)
 {
-    static const char *const words[] = {
-        "password", "passwd", "pass", "pwd",    "secret", "token",  "key",   "hash", "salt", "csrf",
-        "xsrf",     "otp",    "pin",  "cookie", "auth",   "apikey", "nonce", "totp", NULL};
+    static const char *const anywhere[] = {
+        "password", "passwd", "passphrase", "secret", "token",  "csrf", "xsrf",
+        "apikey",   "nonce",  "credential", "totp",   "bearer", NULL};
+    static const char *const words[] = {"pass", "pwd",  "key",  "keys",   "hash",    "salt", "otp",
+                                        "pin",  "auth", "code", "cookie", "cookies", NULL};
+    size_t at;
+    int i;
 
+    for (i = 0; anywhere[i] != NULL; i++)
+        for (at = 0; at + strlen(anywhere[i]) <= name.len; at++)
+            if (strncasecmp(name.ptr + at, anywhere[i], strlen(anywhere[i])) == 0)
+                return true;
     return has_word(name, words);
 }
 

@@ -15,6 +15,18 @@ sg_mapping_free(struct sg_mapping *m)
     free(m);
 }
 
+struct sg_slice
+sg_collection_key(const char *collection, struct sg_slice key)
+{
+    const char *first = strchr(collection, '*'), *last = strrchr(collection, '*');
+    size_t before = first != NULL ? (size_t)(first - collection) : 0;
+    size_t behind = last != NULL ? strlen(last + 1) : 0;
+
+    if (first == NULL || key.len < before + behind)
+        return key;
+    return sg_slice(key.ptr + before, key.len - before - behind);
+}
+
 int
 sg_mapping_find(const struct sg_mapping *m, const char *collection)
 {

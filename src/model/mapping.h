@@ -114,6 +114,10 @@ struct sg_buf;
 /* Appends the file's text: the same mapping, the same bytes; with its comments where asked. */
 void sg_mapping_write(const struct sg_mapping *m, bool comments, struct sg_buf *out);
 
+/* What of a store's key the collection's pattern leaves open, which is "$key": 42 of order:42:lines
+ * where the collection is order:*:lines; the whole where it is no pattern. */
+struct sg_slice sg_collection_key(const char *collection, struct sg_slice key);
+
 /* The table of a collection; -1. */
 int sg_mapping_find(const struct sg_mapping *m, const char *collection);
 

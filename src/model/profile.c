@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "model/profile.h"
+#include "model/profile_tree.h"
 
 #include "base/encode.h"
 
@@ -14,7 +14,6 @@
 #define DOUBLE_WHOLE (INT64_C(1) << 53)
 #define BIG_BYTES (1 << 20)
 #define ENUM_REPEATS 10 /* a value that stands for a kind comes again and again */
-#define MAP_NAMES_MIN 32
 
 struct walk {
     struct sg_profile *p;
@@ -34,18 +33,18 @@ sg_profile_new(const char *name, struct sg_profile **out, struct sg_err *err)
     return 0;
 }
 
-static void
-clear_field(struct sg_field *f)
+void
+sg_field_clear(struct sg_field *f)
 {
     struct sg_field *m, *next;
 
     for (m = f->first; m != NULL; m = next) {
         next = m->next;
-        clear_field(m);
+        sg_field_clear(m);
         free(m);
     }
     if (f->each != NULL)
-        clear_field(f->each);
+        sg_field_clear(f->each);
     free(f->each);
     free(f->name);
     free(f->values);
@@ -57,8 +56,8 @@ sg_profile_free(struct sg_profile *p)
 {
     if (p == NULL)
         return;
-    clear_field(&p->root);
-    clear_field(&p->key);
+    sg_field_clear(&p->root);
+    sg_field_clear(&p->key);
     free(p);
 }
 
@@ -165,8 +164,8 @@ is_word(struct sg_slice s)
     return !mixed && s.ptr[s.len - 1] != ' ';
 }
 
-static void
-drop_values(struct sg_field *f)
+void
+sg_field_drop_values(struct sg_field *f)
 {
     free(f->values);
     f->values = NULL;
@@ -174,8 +173,8 @@ drop_values(struct sg_field *f)
     f->many_values = true;
 }
 
-static void
-keep_value(struct sg_field *f, struct sg_slice s, uint64_t times)
+void
+sg_field_keep_value(struct sg_field *f, struct sg_slice s, uint64_t times)
 {
     const struct sg_field *named = f;
     int i;
@@ -185,7 +184,7 @@ keep_value(struct sg_field *f, struct sg_slice s, uint64_t times)
     while (named->name == NULL && named->parent != NULL)
         named = named->parent;
     if (!is_word(s) || sg_name_is_secret(sg_slice(named->name, named->name_len))) {
-        drop_values(f);
+        sg_field_drop_values(f);
         return;
     }
     for (i = 0; i < f->n_values; i++)
@@ -196,7 +195,7 @@ keep_value(struct sg_field *f, struct sg_slice s, uint64_t times)
     if (f->values == NULL)
         f->values = calloc(SG_PROFILE_VALUES_MAX, sizeof *f->values);
     if (f->values == NULL || f->n_values == SG_PROFILE_VALUES_MAX) {
-        drop_values(f);
+        sg_field_drop_values(f);
         return;
     }
     snprintf(f->values[i].text, sizeof f->values[i].text, "%.*s", (int)s.len, s.ptr);
@@ -218,7 +217,7 @@ add_text(struct sg_field *f, const struct sg_doc *v)
     f->formats[sg_format_of(v->text)]++;
     f->nul += v->text.len > 0 && memchr(v->text.ptr, 0, v->text.len) != NULL;
     f->bad_utf8 += !sg_utf8_valid(v->text);
-    keep_value(f, v->text, 1);
+    sg_field_keep_value(f, v->text, 1);
 }
 
 static void
@@ -250,154 +249,6 @@ add_scalar(struct walk *w, struct sg_field *f, const struct sg_doc *v)
 
 /* ---- the tree ---- */
 
-static struct sg_field *
-new_field(struct sg_profile *p, struct sg_field *parent, struct sg_slice name)
-{
-    struct sg_field *f;
-
-    if (p->n_fields >= SG_PROFILE_FIELDS_MAX || (f = calloc(1, sizeof *f)) == NULL)
-        return NULL;
-    if (name.ptr != NULL && (f->name = malloc(name.len + 1)) == NULL) {
-        free(f);
-        return NULL;
-    }
-    if (name.ptr != NULL) {
-        memcpy(f->name, name.ptr, name.len);
-        f->name[name.len] = '\0';
-        f->name_len = name.len;
-    }
-    f->parent = parent;
-    p->n_fields++;
-    return f;
-}
-
-static void
-link_member(struct sg_field *f, struct sg_field *m)
-{
-    m->parent = f;
-    m->next = NULL;
-    if (f->last != NULL)
-        f->last->next = m;
-    else
-        f->first = m;
-    f->last = m;
-    f->n_members++;
-}
-
-static void merge(struct sg_profile *p, struct sg_field *into, struct sg_field *from);
-
-/* Its members become one, under no name. */
-static void
-fold(struct sg_profile *p, struct sg_field *f)
-{
-    struct sg_field *m, *next, *each = new_field(p, f, sg_slice(NULL, 0));
-
-    if (each == NULL && f->first != NULL) { /* the first one's room */
-        each = f->first;
-        f->first = each->next;
-        free(each->name);
-        each->name = NULL;
-        each->name_len = 0;
-        each->next = NULL;
-    }
-    for (m = f->first; m != NULL; m = next) {
-        next = m->next;
-        sg_distinct_add(&f->distinct, sg_distinct_hash(sg_slice(m->name, m->name_len)),
-                        (uint32_t)m->n);
-        merge(p, each, m);
-    }
-    f->first = f->last = NULL;
-    f->n_members = 0;
-    f->is_map = true;
-    if (f->each == NULL)
-        f->each = each;
-    else {
-        merge(p, f->each, each);
-        /* merge() emptied and freed it */
-    }
-}
-
-static void
-merge_numbers(struct sg_field *a, const struct sg_field *b)
-{
-    bool ints = b->types[SG_DOC_INT] + b->types[SG_DOC_TIME] > 0;
-    bool had = a->types[SG_DOC_INT] + a->types[SG_DOC_TIME] > 0;
-    bool reals = b->types[SG_DOC_DOUBLE] > b->not_finite;
-    bool texts = b->types[SG_DOC_STRING] + b->types[SG_DOC_BYTES] > 0;
-    bool sizes = b->types[SG_DOC_ARRAY] + b->types[SG_DOC_OBJECT] > 0;
-
-    if (ints && (!had || b->int_min < a->int_min))
-        a->int_min = b->int_min;
-    if (ints && (!had || b->int_max > a->int_max))
-        a->int_max = b->int_max;
-    had = a->types[SG_DOC_DOUBLE] > a->not_finite;
-    if (reals && (!had || b->real_min < a->real_min))
-        a->real_min = b->real_min;
-    if (reals && (!had || b->real_max > a->real_max))
-        a->real_max = b->real_max;
-    had = a->types[SG_DOC_STRING] + a->types[SG_DOC_BYTES] > 0;
-    if (texts && (!had || b->len_min < a->len_min))
-        a->len_min = b->len_min;
-    if (texts && b->len_max > a->len_max)
-        a->len_max = b->len_max;
-    had = a->types[SG_DOC_ARRAY] + a->types[SG_DOC_OBJECT] > 0;
-    if (sizes && (!had || b->size_min < a->size_min))
-        a->size_min = b->size_min;
-    if (sizes && b->size_max > a->size_max)
-        a->size_max = b->size_max;
-}
-
-/* from goes, with all below it. */
-static void
-merge(struct sg_profile *p, struct sg_field *a, struct sg_field *from)
-{
-    struct sg_field *m, *same, *next;
-    int i;
-
-    merge_numbers(a, from);
-    a->n += from->n;
-    for (i = 0; i <= SG_DOC_OTHER; i++)
-        a->types[i] += from->types[i];
-    for (i = 0; i < SG_FMT_N; i++)
-        a->formats[i] += from->formats[i];
-    for (i = 0; i < SG_PROFILE_BINS; i++)
-        a->sizes[i] += from->sizes[i];
-    a->epoch_s += from->epoch_s;
-    a->epoch_ms += from->epoch_ms;
-    a->past_double += from->past_double;
-    a->not_finite += from->not_finite;
-    a->cents += from->cents;
-    a->len_sum += from->len_sum;
-    a->size_sum += from->size_sum;
-    a->nul += from->nul;
-    a->bad_utf8 += from->bad_utf8;
-    if (from->many_values)
-        drop_values(a);
-    for (i = 0; i < from->n_values; i++)
-        keep_value(a, sg_str(from->values[i].text), from->values[i].n);
-    sg_distinct_merge(&a->distinct, &from->distinct);
-    if (from->is_map && !a->is_map)
-        fold(p, a);
-    if (from->each != NULL && a->each == NULL) {
-        a->each = from->each;
-        a->each->parent = a;
-    } else if (from->each != NULL)
-        merge(p, a->each, from->each);
-    from->each = NULL;
-    for (m = from->first; m != NULL; m = next) {
-        next = m->next;
-        same = a->is_map ? a->each : sg_field_member(a, sg_slice(m->name, m->name_len));
-        if (same != NULL)
-            merge(p, same, m);
-        else
-            link_member(a, m);
-    }
-    from->first = NULL;
-    clear_field(from);
-    free(from);
-    p->n_fields--;
-}
-
 static int add_value(struct walk *w, struct sg_field *f, const struct sg_doc *v, int depth);
 
 static int
@@ -407,11 +258,11 @@ add_child(struct walk *w, struct sg_field *parent, struct sg_field **slot, struc
     struct sg_field *f = *slot;
 
     if (f == NULL && depth < SG_PROFILE_DEPTH_MAX && w->p->n_fields < SG_PROFILE_FIELDS_MAX) {
-        if ((f = new_field(w->p, parent, name)) == NULL)
+        if ((f = sg_field_new(w->p, parent, name)) == NULL)
             return sg_fail(w->err, SG_E_INTERNAL, w->p->name, "out of memory");
         *slot = f;
         if (name.ptr != NULL)
-            link_member(parent, f);
+            sg_field_link(parent, f);
     }
     if (f == NULL) {
         w->p->beyond++;
@@ -431,7 +282,7 @@ add_object(struct walk *w, struct sg_field *f, const struct sg_doc *v, int depth
         struct sg_field *m;
 
         if (!f->is_map && f->n_members >= SG_PROFILE_NAMES_MAX && f->parent != NULL)
-            fold(w->p, f);
+            sg_field_fold(w->p, f);
         if (f->is_map) {
             sg_distinct_add(&f->distinct, sg_distinct_hash(name), 1);
             if (add_child(w, f, &f->each, sg_slice(NULL, 0), &v->members[i].value, depth + 1) != 0)
@@ -512,59 +363,6 @@ sg_profile_add(struct sg_profile *p, const struct sg_profile_record *r, int64_t 
             return -1;
     }
     return add_value(&w, &p->root, r->doc, 0);
-}
-
-/* ---- maps ---- */
-
-/* A map's names are data: they look like identifiers, or there are many, each of them rare, before
- * values that are all alike. */
-static bool
-looks_like_map(const struct sg_field *f)
-{
-    const struct sg_field *m;
-    uint64_t data = 0, numbers = 0, shares = 0, kinds[SG_DOC_OTHER + 1] = {0}, total = 0;
-    int i, used = 0;
-
-    if (f->n_members == 0)
-        return false;
-    for (m = f->first; m != NULL; m = m->next) {
-        enum sg_format fmt = sg_format_of(sg_slice(m->name, m->name_len));
-
-        data += sg_format_is_data(fmt);
-        numbers += fmt == SG_FMT_INTEGER;
-        shares += m->n;
-        for (i = 0; i <= SG_DOC_OTHER; i++)
-            kinds[i] += m->types[i];
-    }
-    if (data == f->n_members && (numbers < data || f->n_members >= 3))
-        return true;
-    for (i = 1; i <= SG_DOC_OTHER; i++) {
-        used += kinds[i] > 0 && !(i == SG_DOC_DOUBLE && kinds[SG_DOC_INT] > 0);
-        total += kinds[i];
-    }
-    return f->n_members >= MAP_NAMES_MIN && used <= 1 && total > 0 &&
-           shares * 5 < f->types[SG_DOC_OBJECT] * f->n_members;
-}
-
-static void
-find_maps(struct sg_profile *p, struct sg_field *f)
-{
-    struct sg_field *m;
-
-    if (f->parent != NULL && !f->is_map && looks_like_map(f))
-        fold(p, f);
-    for (m = f->first; m != NULL; m = m->next)
-        find_maps(p, m);
-    if (f->each != NULL)
-        find_maps(p, f->each);
-}
-
-void
-sg_profile_finish(struct sg_profile *p)
-{
-    if (!p->finished)
-        find_maps(p, &p->root);
-    p->finished = true;
 }
 
 /* ---- reading it ---- */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "model/convert.h"
+#include "model/convert_rest.h"
 #include "model/extended.h"
 #include "model/pgvalue.h"
 
 #include <stdlib.h>
-
-#define MISSING "$missing"
 
 struct restore {
     const struct sg_mapping *m;
@@ -101,7 +99,7 @@ read_rest(const struct restore *r, const struct sg_model_table *t, struct sg_sli
     if (!sg_pgvalue_decode(&jsonb, bytes, r->arena, &out->doc) || out->doc.type != SG_DOC_OBJECT)
         return fail(r, t->rest);
     for (i = 0; i < out->doc.n; i++)
-        if (sg_slice_eq(out->doc.members[i].name, sg_str(MISSING))) {
+        if (sg_slice_eq(out->doc.members[i].name, sg_str(SG_MODEL_MISSING))) {
             struct sg_doc *list = sg_arena_alloc(r->arena, sizeof *list);
 
             if (list == NULL)

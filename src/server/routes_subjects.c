@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/client_auth.h"
-#include "server/server_internal.h"
+#include "server/oauth.h"
 #include "server/webhook.h"
 #include "session/subjects.h"
 
@@ -18,9 +17,7 @@ authenticate(struct exchange *x)
         sg_realm_config(x->realm), sg_http_header(x->request, "Authorization"), NULL);
 
     if (client == NULL || client->secret == NULL) {
-        sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
-        server_answer_error(x, 401, "invalid_client",
-                            "HTTP Basic with a confidential client is wanted");
+        oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
         return NULL;
     }
     if (!client->may_subjects) {
@@ -223,23 +220,23 @@ read_patch(const json_t *body, struct sg_subject_patch *patch, char **attributes
     {
         if (strcmp(name, "active") == 0) {
             if (!json_is_boolean(value))
-                return "\"active\" is true or false";
+                return "'active' is true or false";
             patch->has_active = true;
             patch->active = json_is_true(value);
         } else if (strcmp(name, "roles") == 0) {
             patch->has_roles = true;
             if (!read_names(value, &patch->roles))
-                return "\"roles\" is an array of at most 64 strings, or null";
+                return "'roles' is an array of at most 64 strings, or null";
         } else if (strcmp(name, "permissions") == 0) {
             patch->has_permissions = true;
             if (!read_names(value, &patch->permissions))
-                return "\"permissions\" is an array of at most 64 strings, or null";
+                return "'permissions' is an array of at most 64 strings, or null";
         } else if (strcmp(name, "attributes") == 0) {
             if (!json_is_object(value) && !json_is_null(value))
-                return "\"attributes\" is an object";
+                return "'attributes' is an object";
             patch->clear_attributes = json_is_null(value);
             if (json_is_object(value) && (*attributes = json_dumps(value, JSON_COMPACT)) == NULL)
-                return "\"attributes\" cannot be read";
+                return "'attributes' cannot be read";
         } else if (strcmp(name, "version") != 0)
             return "expected only active, roles, permissions, attributes and version";
     }
@@ -269,9 +266,10 @@ route_subject_patch(struct exchange *x)
     else if ((wrong = read_patch(body, patch, &attributes)) != NULL)
         server_answer_error(x, 400, "invalid_request", wrong);
     else if ((status = read_version(x, json_object_get(body, "version"), &patch->if_version)) != 0)
-        server_answer_error(x, status, status == 428 ? "version_wanted" : "invalid_request",
-                            "one of If-Match: \"<version>\" (or *), If-None-Match: * and a member "
-                            "\"version\" is wanted");
+        server_answer_error(
+            x, status, status == 428 ? "version_wanted" : "invalid_request",
+            "one of If-Match: <version in quotes> (or *), If-None-Match: * and a member "
+            "'version' is wanted");
     else
         sg_subject_patch(x->realm, x->tail, patch, patch_answered, x);
     free(patch);
@@ -344,7 +342,7 @@ route_subjects_changed(struct exchange *x)
     }
     if (n == 0 || n != json_array_size(list))
         server_answer_error(x, 400, "invalid_request",
-                            "expected {\"subjects\": [1 to 100 subjects]}");
+                            "expected an object with 'subjects': 1 to 100 of them");
     else
         answer_reread(x, sg_subjects_reread(x->realm, subjects, (int)n));
     json_decref(body);

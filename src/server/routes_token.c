@@ -1,41 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/client_auth.h"
-#include "server/form.h"
-#include "server/server_internal.h"
-#include "session/credentials.h"
-#include "session/tokens.h"
+#include "base/words.h"
+#include "server/oauth.h"
 
 #include <jansson.h>
 
-#define GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange"
 #define TYPE_ACCESS "urn:ietf:params:oauth:token-type:access_token"
 #define TYPE_LEGACY "urn:segue:params:oauth:token-type:legacy-session"
-
-static void
-answer_failure(struct exchange *x, const struct sg_token_out *out)
-{
-    switch (out->status) {
-    case SG_TOKEN_OK:
-        break;
-    case SG_TOKEN_INVALID_REQUEST:
-        server_answer_error(x, 400, "invalid_request", out->why);
-        break;
-    case SG_TOKEN_INVALID_GRANT:
-        server_answer_error(x, 400, "invalid_grant", out->why);
-        break;
-    case SG_TOKEN_CLIENT_DISABLED:
-        server_answer_error(x, 400, "unauthorized_client", out->why);
-        break;
-    case SG_TOKEN_NOT_ENABLED:
-        server_answer_error(x, 400, "temporarily_unavailable",
-                            "no access token is handed to this subject now: go on with the "
-                            "session token");
-        break;
-    case SG_TOKEN_UNAVAILABLE:
-        server_answer_error(x, 503, "temporarily_unavailable", out->why);
-        break;
-    }
-}
 
 static json_t *
 json_slice(struct sg_slice s)
@@ -43,22 +13,17 @@ json_slice(struct sg_slice s)
     return json_stringn(s.ptr != NULL ? s.ptr : "", s.len);
 }
 
-static json_t *
-token_json(const struct sg_token_out *out)
+json_t *
+request_token_json(const struct sg_token_out *out)
 {
     json_t *json = json_pack("{s:o,s:s,s:I}", "access_token", json_slice(out->access_token),
                              "token_type", "Bearer", "expires_in", (json_int_t)out->expires_in_sec);
 
     if (json != NULL && out->refresh_token.len > 0)
         json_object_set_new(json, "refresh_token", json_slice(out->refresh_token));
+    if (json != NULL && out->scope.len > 0)
+        json_object_set_new(json, "scope", json_slice(out->scope));
     return json;
-}
-
-static void
-no_store(struct exchange *x)
-{
-    if (x->request != NULL)
-        sg_http_add_header(x->request, "Cache-Control", sg_str("no-store"));
 }
 
 static void
@@ -67,11 +32,11 @@ token_answered(void *ctx, const struct sg_token_out *out)
     struct exchange *x = ctx;
 
     if (out->status != SG_TOKEN_OK) {
-        answer_failure(x, out);
+        oauth_answer_failure(x, out);
         return;
     }
-    no_store(x);
-    server_answer_json(x, 200, token_json(out));
+    oauth_no_store(x);
+    server_answer_json(x, 200, request_token_json(out));
 }
 
 static void
@@ -81,19 +46,18 @@ exchange_answered(void *ctx, const struct sg_token_out *out)
     json_t *json;
 
     if (out->status != SG_TOKEN_OK) {
-        answer_failure(x, out);
+        oauth_answer_failure(x, out);
         return;
     }
-    no_store(x);
-    json = token_json(out);
+    oauth_no_store(x);
+    json = request_token_json(out);
     if (json != NULL)
         json_object_set_new(json, "issued_token_type", json_string(TYPE_ACCESS));
     server_answer_json(x, 200, json);
 }
 
-/* The realm's own string for an audience, or NULL where it has none such. Absent: its first. */
-static const char *
-find_audience(const struct sg_realm_config *c, struct sg_slice wanted)
+const char *
+request_audience(const struct sg_realm_config *c, struct sg_slice wanted)
 {
     int i;
 
@@ -105,33 +69,52 @@ find_audience(const struct sg_realm_config *c, struct sg_slice wanted)
     return NULL;
 }
 
-/* Parses the form and authenticates the client; on failure it has answered. */
-static const struct sg_client_config *
-open_form(struct exchange *x, struct sg_form *form)
+/* An absolute URI without fragment (RFC 8707 section 2). */
+static bool
+is_resource(struct sg_slice s)
 {
-    const struct sg_client_config *client;
-    struct sg_err err;
+    return s.len > 0 && memchr(s.ptr, ':', s.len) != NULL && memchr(s.ptr, '#', s.len) == NULL;
+}
 
-    if (sg_form_parse(form, sg_http_body(x->request), &err) != 0) {
-        server_answer_error(x, 400, "invalid_request", err.text);
-        return NULL;
+/* The targets asked for, by either name (RFC 8707, RFC 8693 section 2.1); false: one of them cannot
+ * be any. */
+static bool
+read_targets(const struct sg_form *form, struct sg_buf *out)
+{
+    struct sg_slice s;
+    int i;
+
+    for (i = 0; (s = sg_form_nth(form, "resource", i)).len > 0; i++) {
+        if (!is_resource(s) || memchr(s.ptr, ' ', s.len) != NULL)
+            return false;
+        sg_words_add(out, s);
     }
-    client = client_authenticate(sg_realm_config(x->realm),
-                                 sg_http_header(x->request, "Authorization"), form);
-    if (client == NULL) {
-        sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
-        server_answer_error(x, 401, "invalid_client", "unknown client or wrong secret");
+    for (i = 0; (s = sg_form_nth(form, "audience", i)).len > 0; i++) {
+        if (memchr(s.ptr, ' ', s.len) != NULL)
+            return false;
+        sg_words_add(out, s);
     }
-    return client;
+    return !out->failed;
+}
+
+/* A scope is words with one space between each (RFC 6749 section 3.3). */
+static bool
+is_scope(struct sg_slice s)
+{
+    size_t i;
+
+    for (i = 0; i < s.len; i++)
+        if (s.ptr[i] < ' ' || s.ptr[i] >= 0x7f || s.ptr[i] == '"' || s.ptr[i] == '\\' ||
+            (s.ptr[i] == ' ' && (i == 0 || i == s.len - 1 || s.ptr[i - 1] == ' ')))
+            return false;
+    return true;
 }
 
 static void
-handle_exchange(struct exchange *x, const struct sg_form *form,
-                const struct sg_client_config *client)
+handle_exchange(struct exchange *x, const struct sg_form *form, const struct sg_token_ask *ask)
 {
     struct sg_slice token = sg_form_get(form, "subject_token");
     struct sg_slice wanted = sg_form_get(form, "requested_token_type");
-    const char *audience = find_audience(sg_realm_config(x->realm), sg_form_get(form, "audience"));
 
     if (token.len == 0 || sg_form_get(form, "subject_token_type").len == 0)
         server_answer_error(x, 400, "invalid_request",
@@ -143,60 +126,74 @@ handle_exchange(struct exchange *x, const struct sg_form *form,
     else if (sg_form_get(form, "actor_token").len > 0 ||
              sg_form_get(form, "actor_token_type").len > 0)
         server_answer_error(x, 400, "invalid_request", "actor tokens are not taken");
-    else if (audience == NULL)
-        server_answer_error(x, 400, "invalid_target", "no such audience");
     else
-        sg_token_exchange(x->realm, token, client->id, audience, exchange_answered, x);
+        sg_token_exchange(x->realm, token, ask, exchange_answered, x);
+}
+
+static void
+handle_refresh(struct exchange *x, const struct sg_form *form, const struct sg_token_ask *ask)
+{
+    struct sg_slice token = sg_form_get(form, "refresh_token");
+
+    if (token.len == 0)
+        server_answer_error(x, 400, "invalid_request", "refresh_token is required");
+    else
+        sg_token_refresh(x->realm, token, ask, token_answered, x);
+}
+
+static void
+handle_client(struct exchange *x, const struct sg_form *form, const struct sg_token_ask *ask)
+{
+    (void)form;
+    sg_token_for_client(x->realm, ask, token_answered, x);
+}
+
+static void
+handle_grant(struct exchange *x, const struct sg_form *form, const struct sg_client_config *client)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+        void (*handle)(struct exchange *x, const struct sg_form *form,
+                       const struct sg_token_ask *ask);
+    } grants[] = {{OAUTH_GRANT_EXCHANGE, SG_GRANT_EXCHANGE, handle_exchange},
+                  {"refresh_token", SG_GRANT_REFRESH, handle_refresh},
+                  {"client_credentials", SG_GRANT_CLIENT, handle_client}};
+    struct sg_slice grant = sg_form_get(form, "grant_type");
+    struct sg_buf targets = SG_BUF_INIT(8192);
+    struct sg_token_ask ask = {.client = client, .scope = sg_form_get(form, "scope")};
+    size_t i;
+
+    for (i = 0; i < sizeof grants / sizeof grants[0]; i++)
+        if (sg_slice_eq(grant, sg_str(grants[i].name)))
+            break;
+    if (grant.len == 0)
+        server_answer_error(x, 400, "invalid_request", "grant_type is required");
+    else if (i == sizeof grants / sizeof grants[0])
+        server_answer_error(x, 400, "unsupported_grant_type",
+                            "token exchange, refresh_token and client_credentials are served");
+    else if ((client->grants & grants[i].bit) == 0)
+        server_answer_error(x, 400, "unauthorized_client",
+                            "the configuration does not give this client this grant");
+    else if (!is_scope(ask.scope))
+        server_answer_error(x, 400, "invalid_scope", "words with one space between are expected");
+    else if (!read_targets(form, &targets))
+        server_answer_error(x, 400, "invalid_target", "no such resource or audience");
+    else {
+        ask.audience = sg_buf_slice(&targets);
+        grants[i].handle(x, form, &ask);
+    }
+    sg_buf_free(&targets);
 }
 
 void
 route_token(struct exchange *x)
 {
     struct sg_form form;
-    const struct sg_client_config *client = open_form(x, &form);
-    struct sg_slice grant;
+    const struct sg_client_config *client = oauth_open(x, &form);
 
-    if (client != NULL) {
-        grant = sg_form_get(&form, "grant_type");
-        if (sg_slice_eq(grant, sg_str(GRANT_EXCHANGE)))
-            handle_exchange(x, &form, client);
-        else if (sg_slice_eq(grant, sg_str("refresh_token")))
-            sg_token_refresh(x->realm, sg_form_get(&form, "refresh_token"), client->id,
-                             token_answered, x);
-        else if (grant.len == 0)
-            server_answer_error(x, 400, "invalid_request", "grant_type is required");
-        else
-            server_answer_error(x, 400, "unsupported_grant_type",
-                                "token exchange and refresh_token are served");
-    }
-    sg_form_clear(&form);
-}
-
-static void
-revoke_answered(void *ctx, const struct sg_token_out *out)
-{
-    struct exchange *x = ctx;
-
-    if (out->status != SG_TOKEN_OK)
-        answer_failure(x, out);
-    else
-        server_answer(x, 200, (struct sg_slice){0});
-}
-
-void
-route_revoke(struct exchange *x)
-{
-    struct sg_form form;
-    const struct sg_client_config *client = open_form(x, &form);
-    struct sg_slice token;
-
-    if (client != NULL) {
-        token = sg_form_get(&form, "token");
-        if (token.len == 0)
-            server_answer_error(x, 400, "invalid_request", "token is required");
-        else
-            sg_token_revoke(x->realm, token, client->id, revoke_answered, x);
-    }
+    if (client != NULL)
+        handle_grant(x, &form, client);
     sg_form_clear(&form);
 }
 
@@ -207,11 +204,11 @@ session_answered(void *ctx, const struct sg_token_out *out)
     json_t *json;
 
     if (out->status != SG_TOKEN_OK) {
-        answer_failure(x, out);
+        oauth_answer_failure(x, out);
         return;
     }
-    no_store(x);
-    json = out->access_token.len > 0 ? token_json(out) : json_object();
+    oauth_no_store(x);
+    json = out->access_token.len > 0 ? request_token_json(out) : json_object();
     if (json != NULL) {
         json_object_set_new(json, "session", json_slice(out->session));
         if (out->set_cookie.len > 0)
@@ -259,9 +256,7 @@ route_sessions(struct exchange *x)
 
     if (backend == NULL || backend->secret == NULL ||
         sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(backend->id))) {
-        sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
-        server_answer_error(x, 401, "invalid_client",
-                            "HTTP Basic with a confidential client is wanted");
+        oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
         return;
     }
     json = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, &why);
@@ -270,14 +265,14 @@ route_sessions(struct exchange *x)
                        "audience", &wanted) != 0 ||
         *subject == '\0' || strlen(subject) > 200 || has_control(subject))
         server_answer_error(x, 400, "invalid_request",
-                            "expected a JSON object with \"subject\" (1 to 200 bytes, no control "
-                            "characters) and, if wanted, \"client_id\" and \"audience\"");
-    else if ((audience = find_audience(c, sg_str(wanted))) == NULL)
+                            "expected a JSON object with 'subject' (1 to 200 bytes, no control "
+                            "characters) and, if wanted, 'client_id' and 'audience'");
+    else if ((audience = request_audience(c, sg_str(wanted))) == NULL)
         server_answer_error(x, 400, "invalid_target", "no such audience");
     else if (find_client_id(c, client) == NULL)
         server_answer_error(x, 400, "invalid_request", "no such client_id");
     else
-        sg_session_create(x->realm, subject, find_client_id(c, client), audience, session_answered,
-                          x);
+        sg_session_create(x->realm, subject, find_client_id(c, client), audience, true,
+                          session_answered, x);
     json_decref(json);
 }

@@ -19,9 +19,11 @@ is_unsafe(const struct sg_http_request *r)
     return true;
 }
 
-static bool
-is_same_site(const struct sg_realm_config *c, const struct sg_http_request *r)
+bool
+request_is_same_site(const struct exchange *x)
 {
+    const struct sg_realm_config *c = sg_realm_config(x->realm);
+    const struct sg_http_request *r = x->request;
     struct sg_slice origin = sg_http_header(r, "Origin"),
                     site = sg_http_header(r, "Sec-Fetch-Site");
     int i;
@@ -50,8 +52,8 @@ may_hand_over(const struct sg_http_request *r)
     return true;
 }
 
-/* "aud" comes from the proxy's configured host or route, never from the client; an unknown one is
- * the first. */
+/* "aud" comes from the proxy's configured host or route, never from the client. NULL: not said, or
+ * none of the realm's. */
 static const char *
 audience_of(const struct sg_realm_config *c, struct sg_slice wanted)
 {
@@ -60,16 +62,33 @@ audience_of(const struct sg_realm_config *c, struct sg_slice wanted)
     for (i = 0; c->audiences[i] != NULL; i++)
         if (sg_slice_eq(wanted, sg_str(c->audiences[i])))
             return c->audiences[i];
-    return c->audiences[0];
+    return NULL;
+}
+
+/* RFC 6750 section 3. What was shown and is no good has an error code, nothing shown has none. */
+static void
+challenge(struct exchange *x, const struct sg_verify_out *out)
+{
+    struct sg_slice scope = sg_http_header(x->request, "X-Segue-Scope");
+    struct sg_buf text = SG_BUF_INIT(2048);
+
+    sg_buf_printf(&text, "Bearer realm=\"%s\"", sg_realm_config(x->realm)->name);
+    if (out->bad_token || out->bad_scope)
+        sg_buf_printf(&text, ", error=\"%s\", error_description=\"%s\"",
+                      out->bad_token ? "invalid_token" : "insufficient_scope", out->why);
+    if (out->bad_scope && memchr(scope.ptr, '"', scope.len) == NULL &&
+        memchr(scope.ptr, '\\', scope.len) == NULL)
+        sg_buf_printf(&text, ", scope=\"%.*s\"", (int)scope.len, scope.ptr);
+    sg_http_add_header(x->request, "WWW-Authenticate", sg_buf_slice(&text));
+    sg_buf_free(&text);
 }
 
 static void
 answered(void *ctx, const struct sg_verify_out *out)
 {
-    static const char *const credentials[] = {"none", "legacy", "jwt", "both"};
+    static const char *const credentials[] = {"none", "legacy", "jwt", "both", "client"};
     struct exchange *x = ctx;
     struct sg_http_request *r = x->request;
-    struct sg_buf challenge = SG_BUF_INIT(512);
 
     if (r == NULL) {
         server_answer(x, out->status, (struct sg_slice){0});
@@ -81,6 +100,7 @@ answered(void *ctx, const struct sg_verify_out *out)
     sg_http_add_header(r, "X-Segue-Roles", out->roles);
     sg_http_add_header(r, "X-Segue-Permissions", out->permissions);
     sg_http_add_header(r, "X-Segue-Session", out->session);
+    sg_http_add_header(r, "X-Segue-Client", out->client);
     sg_http_add_header(r, "X-Segue-Jwt", out->jwt);
     sg_http_add_header(r, "X-Segue-Cookie", out->cookie);
     sg_http_add_header(r, "X-Segue-Authorization", out->authorization);
@@ -89,14 +109,8 @@ answered(void *ctx, const struct sg_verify_out *out)
     if (out->set_cookie.len > 0)
         sg_http_add_header(r, "Set-Cookie", out->set_cookie);
     sg_http_add_header(r, "Cache-Control", sg_str("private, no-store"));
-    if (out->status == 401) {
-        sg_buf_printf(&challenge, "Bearer realm=\"%s\"", sg_realm_config(x->realm)->name);
-        if (out->bad_token)
-            sg_buf_printf(&challenge, ", error=\"invalid_token\", error_description=\"%s\"",
-                          out->why);
-        sg_http_add_header(r, "WWW-Authenticate", sg_buf_slice(&challenge));
-        sg_buf_free(&challenge);
-    }
+    if (out->status == 401 || out->bad_scope)
+        challenge(x, out);
     if (out->status == 503) {
         sg_http_add_header(r, "Retry-After", sg_str("1"));
         server_event(x, true, out->why, NULL);
@@ -109,15 +123,18 @@ route_verify(struct exchange *x)
 {
     const struct sg_realm_config *c = sg_realm_config(x->realm);
     struct sg_http_request *r = x->request;
+    const char *audience = audience_of(c, sg_http_header(r, "X-Segue-Audience"));
     struct sg_verify_in in = {
         .realm = x->realm,
         .cookie = sg_http_header(r, "Cookie"),
         .authorization = sg_http_header(r, "Authorization"),
-        .audience = audience_of(c, sg_http_header(r, "X-Segue-Audience")),
+        .audience = audience != NULL ? audience : c->audiences[0],
+        .only_audience = audience != NULL,
+        .scope = sg_http_header(r, "X-Segue-Scope"),
         .client_id = c->clients[0].id,
         .required = sg_slice_eq(sg_http_header(r, "X-Segue-Auth"), sg_str("required")),
         .unsafe_method = is_unsafe(r),
-        .same_site = is_same_site(c, r),
+        .same_site = request_is_same_site(x),
         .may_hand_over = may_hand_over(r),
     };
 

@@ -16,8 +16,13 @@ struct route {
 static const struct route routes[] = {
     {"/verify", NULL, route_verify},
     {"/oauth2/token", "POST", route_token},
+    {"/oauth2/introspect", "POST", route_introspect},
     {"/oauth2/revoke", "POST", route_revoke},
+    {"/v1/login", "POST", route_login},
     {"/v1/sessions", "POST", route_sessions},
+    {"/v1/sessions", "GET", route_sessions_list},
+    {"/v1/sessions", "DELETE", route_sessions_end_all},
+    {"/v1/sessions/", "DELETE", route_session_end},
     {"/v1/subjects/changed", "POST", route_subjects_changed},
     {"/v1/subjects/", "GET", route_subject_get},
     {"/v1/subjects/", "PATCH", route_subject_patch},
@@ -109,35 +114,67 @@ choose_id(struct exchange *x)
     sg_hex(random, sizeof random, x->id);
 }
 
-/* Cuts "/realms/NAME" off the path; false where there is no such realm. RFC 8414 puts the
- * well-known segment before the issuer's path:
- * "/.well-known/oauth-authorization-server/realms/NAME" is understood too. */
-static bool
-find_realm(struct exchange *x, const char **path, char *rest, size_t cap)
+/* "/auth" of "https://example.org/auth"; "" where there is none. */
+static struct sg_slice
+issuer_path(const struct sg_realm_config *c)
+{
+    const char *host = strstr(c->issuer, "://") + 3;
+    struct sg_slice path = sg_str(strchr(host, '/'));
+
+    if (path.len > 0 && path.ptr[path.len - 1] == '/')
+        path.len--;
+    return path;
+}
+
+/* The realm a path begins with: by its issuer's path, the longest that fits, so that what the
+ * metadata says is served without a proxy too; else by its name ("/realms/NAME"). *n: how much of
+ * the path that is. */
+static struct sg_realm *
+realm_of_path(struct sg_engine *e, const char *path, size_t *n)
 {
     static const char prefix[] = "/realms/";
-    static const char metadata[] = "/.well-known/oauth-authorization-server";
-    struct sg_slice header = sg_http_header(x->request, "X-Segue-Realm");
-    const char *name, *end;
+    const char *name = path + sizeof prefix - 1;
+    struct sg_realm *found = NULL;
+    int i;
 
-    if (strncmp(*path, metadata, sizeof metadata - 1) == 0 &&
-        strncmp(*path + sizeof metadata - 1, prefix, sizeof prefix - 1) == 0) {
-        name = *path + sizeof metadata - 1 + sizeof prefix - 1;
+    *n = 0;
+    for (i = 0; i < sg_engine_realms(e); i++) {
+        struct sg_realm *realm = sg_engine_realm_at(e, i);
+        struct sg_slice p = issuer_path(sg_realm_config(realm));
+
+        if (p.len > *n && strncmp(path, p.ptr, p.len) == 0 &&
+            (path[p.len] == '/' || path[p.len] == '\0')) {
+            found = realm;
+            *n = p.len;
+        }
+    }
+    if (found != NULL || strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return found;
+    *n = sizeof prefix - 1 + strcspn(name, "/");
+    return *n > sizeof prefix - 1 ? sg_engine_realm(e, sg_slice(name, *n - (sizeof prefix - 1)))
+                                  : NULL;
+}
+
+/* Finds the realm and cuts it off the path; false where there is none. RFC 8414 section 3.1 puts
+ * the well-known segment before the issuer's path. */
+static bool
+find_realm(struct exchange *x, const char **path)
+{
+    static const char metadata[] = "/.well-known/oauth-authorization-server";
+    struct sg_engine *e = x->server->engine;
+    size_t n;
+
+    if (strncmp(*path, metadata, sizeof metadata - 1) == 0 && (*path)[sizeof metadata - 1] == '/') {
+        const char *rest = *path + sizeof metadata - 1;
+
+        x->realm = realm_of_path(e, rest, &n);
         *path = metadata;
-        x->realm = sg_engine_realm(x->server->engine, sg_str(name));
-        return x->realm != NULL && *name != '\0';
+        return x->realm != NULL && rest[n] == '\0';
     }
-    if (strncmp(*path, prefix, sizeof prefix - 1) == 0) {
-        name = *path + sizeof prefix - 1;
-        end = strchr(name, '/');
-        if (end == NULL || end == name)
-            return false;
-        snprintf(rest, cap, "%s", end);
-        x->realm = sg_engine_realm(x->server->engine, sg_slice(name, (size_t)(end - name)));
-        *path = rest;
-        return x->realm != NULL;
-    }
-    x->realm = sg_engine_realm(x->server->engine, header);
+    if ((x->realm = realm_of_path(e, *path, &n)) != NULL)
+        *path += n;
+    else if (strncmp(*path, "/realms/", 8) != 0)
+        x->realm = sg_engine_realm(e, sg_http_header(x->request, "X-Segue-Realm"));
     return x->realm != NULL;
 }
 
@@ -186,7 +223,6 @@ handle(void *ctx, struct sg_http_request *request)
     struct sg_server *server = ctx;
     const char *path = sg_http_path(request);
     struct exchange *x = calloc(1, sizeof *x);
-    char rest[256];
 
     if (x == NULL) {
         sg_http_answer(request, 503, (struct sg_slice){0});
@@ -196,7 +232,7 @@ handle(void *ctx, struct sg_http_request *request)
     x->request = request;
     sg_http_set_owner(request, x);
     choose_id(x);
-    if (!find_realm(x, &path, rest, sizeof rest))
+    if (!find_realm(x, &path))
         server_answer_error(x, 404, "not_found", "there is no such realm");
     else
         dispatch(x, path);
@@ -222,7 +258,7 @@ sg_server_open(uv_loop_t *loop, const struct sg_clock *clock, struct sg_engine *
                                    .share = options->share != NULL ? options->share->http : NULL,
                                    .max_connections = 10000,
                                    .max_body_bytes = 65536,
-                                   .memory_bytes = 32768,
+                                   .memory_bytes = 49152,
                                    .idle_timeout_ms = 75000,
                                    .header_deadline_ms = 10000,
                                    .handler = handle,

@@ -40,8 +40,13 @@ void server_event(struct exchange *x, bool bad, const char *what, const struct s
 /* routes_*.c */
 void route_verify(struct exchange *x);
 void route_token(struct exchange *x);
+void route_introspect(struct exchange *x);
 void route_revoke(struct exchange *x);
 void route_sessions(struct exchange *x);
+void route_login(struct exchange *x);
+void route_sessions_list(struct exchange *x);
+void route_sessions_end_all(struct exchange *x);
+void route_session_end(struct exchange *x);
 void route_subject_get(struct exchange *x);
 void route_subject_patch(struct exchange *x);
 void route_subjects_changed(struct exchange *x);
@@ -50,5 +55,15 @@ void route_metadata(struct exchange *x);
 void route_healthz(struct exchange *x);
 void route_readyz(struct exchange *x);
 void route_metrics(struct exchange *x);
+
+/* What several of them ask of a request. A matching Origin, or without one a Sec-Fetch-Site of the
+ * site itself (routes_verify.c). */
+bool request_is_same_site(const struct exchange *x);
+/* The realm's own string for an audience, or NULL where it has none such; empty: its first
+ * (routes_token.c). */
+const char *request_audience(const struct sg_realm_config *c, struct sg_slice wanted);
+/* Members of a token answer (routes_token.c). */
+struct sg_token_out;
+struct json_t *request_token_json(const struct sg_token_out *out);
 
 #endif

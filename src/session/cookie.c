@@ -11,6 +11,14 @@ add_scope(const struct sg_realm_config *c, struct sg_buf *out)
         sg_buf_printf(out, "; Domain=%s", c->legacy.cookie_domain);
 }
 
+size_t
+sg_cookie_room(const struct sg_realm_config *c)
+{
+    size_t name = strlen(c->token.cookie);
+
+    return name < SG_COOKIE_BYTES ? SG_COOKIE_BYTES - name : 0;
+}
+
 void
 sg_cookie_set(const struct sg_realm_config *c, const char *token, struct sg_buf *out)
 {

@@ -5,6 +5,13 @@
 #include "base/buf.h"
 #include "config/config.h"
 
+/* Browsers drop a cookie whose name and value are longer than this together, without a word (RFC
+ * 6265bis section 5.7). */
+#define SG_COOKIE_BYTES 4096
+
+/* How long the value of the realm's JWT cookie may be. */
+size_t sg_cookie_room(const struct sg_realm_config *config);
+
 /* Set-Cookie values of the realm's JWT cookie; its scope follows the legacy cookie's (rule 5). The
  * cookie outlives its token: an expired JWT with a good signature and a live session is renewed. */
 void sg_cookie_set(const struct sg_realm_config *config, const char *token, struct sg_buf *out);

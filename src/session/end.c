@@ -10,6 +10,7 @@
 
 struct ending {
     struct sg_realm *realm;
+    const char *client_id;
     sg_store_done done;
     void *ctx;
     char reason[33];
@@ -240,12 +241,16 @@ static void
 refresh_read(void *ctx, int rc, const struct sg_err *err)
 {
     struct ending *e = ctx;
+    struct sg_err why;
 
     if (rc != 0)
         store_failed(e, err);
     else if (!e->refresh.found)
         finish(e, 0, NULL);
-    else
+    else if (strcmp(e->refresh.client_id, e->client_id) != 0) {
+        sg_fail(&why, SG_E_DENIED, "end", "the refresh token is another client's");
+        finish(e, -1, &why);
+    } else
         read_session(e, e->refresh.sid, e->refresh.bucket);
 }
 
@@ -259,8 +264,9 @@ end_by_refresh(struct sg_realm *realm, const struct sg_refresh *refresh, const c
     if (e == NULL)
         return;
     digest = sg_refresh_digest(&realm->digest_key, sg_str(refresh->text));
-    e->refresh = (struct sg_refresh_read){
-        .realm = realm->config->name, .bucket = (int)refresh->bucket, .client_id = client_id};
+    e->client_id = client_id;
+    e->refresh =
+        (struct sg_refresh_read){.realm = realm->config->name, .bucket = (int)refresh->bucket};
     memcpy(e->refresh.digest, digest.b, sizeof e->refresh.digest);
     sg_store_get_refresh(realm->engine->store, &e->refresh,
                          engine_deadline(realm->engine, OP_TIMEOUT_MS), refresh_read, e);

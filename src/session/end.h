@@ -15,8 +15,8 @@ void end_session(struct sg_realm *realm, const uint8_t sid[SG_SID_BYTES], int bu
  * under way loses. */
 void end_by_key(struct sg_realm *realm, const char *key, sg_store_done done, void *ctx);
 
-/* The same by a refresh token; one that is unknown or another client's ends nothing and is no
- * error. */
+/* The same by a refresh token; one that is unknown ends nothing and is no error, another client's
+ * is SG_E_DENIED. */
 void end_by_refresh(struct sg_realm *realm, const struct sg_refresh *refresh, const char *client_id,
                     sg_store_done done, void *ctx);
 

@@ -76,12 +76,16 @@ open_realm(struct sg_engine *e, const struct sg_realm_config *config, struct sg_
         .cookie_secure = config->legacy.cookie_secure,
         .cookie_domain =
             config->legacy.cookie_domain[0] != '\0' ? config->legacy.cookie_domain : NULL};
-    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK)
+    if (segue_keyset_new(&r->keys) != SEGUE_OK || segue_keyset_new(&r->old_keys) != SEGUE_OK ||
+        segue_cache_new(VERIFIED_BYTES, &r->verified) != SEGUE_OK)
         return sg_fail(err, SG_E_INTERNAL, config->name, "out of memory");
     if (sg_revoked_new(&r->revoked, err) != 0 || reread_new(r, &r->reread, err) != 0 ||
         store->open(e->loop, e->clock, &legacy, &r->legacy, err) != 0)
         return -1;
-    return identities_open(e->loop, e->clock, config, e->store, &r->identity, err);
+    return identities_open(e->loop, e->clock, config, e->store, &r->identity, err) != 0 ||
+                   (config->login.source != NULL && login_desk_open(r, err) != 0)
+               ? -1
+               : 0;
 }
 
 static void close_parts(struct sg_engine *e);
@@ -156,8 +160,11 @@ on_tick(uv_timer_t *timer)
         rotation_tick(e);
     if (e->ticks % PURGE_TICKS == 0)
         purge(e);
-    for (i = 0; i < e->n_realms; i++)
+    for (i = 0; i < e->n_realms; i++) {
         reread_pump(e->realms[i]->reread);
+        if (e->realms[i]->login_desk != NULL)
+            login_desk_tick(e->realms[i]);
+    }
 }
 
 static void
@@ -170,10 +177,12 @@ free_engine(struct sg_engine *e)
 
         segue_key_free(r->signing);
         segue_keyset_free(r->keys);
+        segue_cache_free(r->verified);
         segue_keyset_free(r->old_keys);
         sg_revoked_free(r->revoked);
         reread_free(r->reread);
         caches_free(r);
+        login_desk_free(r);
         free(r);
     }
     sg_store_free(e->store);
@@ -225,10 +234,18 @@ close_parts(struct sg_engine *e)
             e->close_waits++;
             e->realms[i]->legacy->type->close(e->realms[i]->legacy, part_closed, e);
         }
+        if (e->realms[i]->login_desk != NULL) {
+            e->close_waits++;
+            login_desk_close(e->realms[i], part_closed, e);
+        }
         if (e->realms[i]->identity != NULL) {
             e->close_waits++;
             e->realms[i]->identity->type->close(e->realms[i]->identity, part_closed, e);
         }
+    }
+    if (e->work != NULL) {
+        e->close_waits++;
+        sg_work_close(e->work, part_closed, e);
     }
     if (e->shards != NULL) {
         e->close_waits++;
@@ -270,6 +287,8 @@ sg_engine_open(uv_loop_t *loop, const struct sg_clock *clock,
     e->options = *options;
     uv_timer_init(loop, &e->tick);
     e->tick.data = e;
+    if (options->workers != NULL && sg_work_open(options->workers, loop, &e->work, err) != 0)
+        goto fail;
     if (sg_shards_open(loop, clock, &shards, &e->shards, err) != 0 ||
         sg_store_new(loop, clock, e->shards, &e->store, err) != 0)
         goto fail;

@@ -21,6 +21,9 @@ struct sg_engine_options {
     const struct sg_keyring *ring;  /* likewise */
     const char *instance;
     int loop_index; /* loop N's row in the control schema is "instance/N", loop 0's "instance" */
+    /* For realms that take passwords; shared by all loops, and must outlive them. */
+    struct sg_attempts *attempts;
+    struct sg_work_pool *workers;
     /* Something worth a log line happened (the layer does not log). May be NULL. */
     void (*event)(void *ctx, bool bad, const char *what, const struct sg_err *err);
     void *ctx;
@@ -60,12 +63,15 @@ int64_t sg_engine_feed_age_ms(const struct sg_engine *engine, int shard);
 
 /* Counters since the start, for metrics. */
 struct sg_counters {
-    uint64_t verify_jwt, verify_legacy, verify_both, verify_none, verify_refused,
+    uint64_t verify_jwt, verify_legacy, verify_both, verify_client, verify_none, verify_refused,
         verify_unavailable;
-    uint64_t minted_first, minted_renewed, minted_repeated, minted_upstream, minted_shadow,
-        shadow_mismatch;
+    uint64_t token_kept, token_signature; /* tokens known from before; whose signature was checked */
+    uint64_t minted_first, minted_renewed, minted_repeated, minted_reference, minted_upstream,
+        minted_client, minted_shadow, shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;
-    uint64_t refused_policy, refused_ended, refused_banned, legacy_undecodable, held, injected;
+    uint64_t refused_policy, refused_ended, refused_banned, refused_size, legacy_undecodable, held,
+        injected;
+    uint64_t logins, login_refused, login_limited, login_busy;
     uint64_t feed_rows, feed_errors, control_errors;
     uint64_t not_owner;
     uint64_t subjects_patched, subjects_reread;

@@ -4,6 +4,7 @@
 
 /* Inside the session layer only. */
 #include "base/hash.h"
+#include "event/work.h"
 #include "identity/identity.h"
 #include "keys/digest.h"
 #include "legacy/legacy.h"
@@ -23,6 +24,7 @@
 #define RECENT_MS 1000      /* a legacy session's row is written at most this often per loop */
 #define HANDLE_SLOTS 4096   /* per realm and loop: legacy credentials to inject */
 #define IDENTITY_SLOTS 4096 /* per realm and loop */
+#define VERIFIED_BYTES ((size_t)4 << 20) /* per realm and loop: about 4,000 tokens */
 #define IDENTITY_FRESH_MS 1000
 #define ISSUED_SLOTS 4096      /* per realm and loop */
 #define ISSUED_MS 10000        /* /verify mints at most this often for a session, per loop */
@@ -83,6 +85,7 @@ struct sg_realm {
     struct sg_policy policy;
     struct continuity continuity;
     struct segue_keyset *keys;
+    struct segue_cache *verified;
     struct segue_keyset *old_keys; /* retired: they tell whose an expired token was, no more */
     struct segue_key *signing;     /* the active key; NULL = none read yet, or not to be opened */
     char active_kid[SEGUE_KID_BYTES + 1];
@@ -98,10 +101,12 @@ struct sg_realm {
     struct recent recent[RECENT_SLOTS];
     struct handle_slot handles[HANDLE_SLOTS];
     struct identity_slot identities[IDENTITY_SLOTS];
+    struct login_desk *login_desk; /* NULL: it takes no passwords */
     struct issued issued[ISSUED_SLOTS];
     struct reread *reread;
     uint64_t identity_told_ns; /* when trouble with its source was last told */
     struct sg_sweep sweep;
+    uint64_t size_told_ns; /* that a token fits in no cookie */
     struct sg_counters counters;
 };
 
@@ -119,6 +124,7 @@ struct sg_engine {
     struct sg_engine_options options;
     struct sg_shards *shards;
     struct sg_store *store;
+    struct sg_work_end *work; /* where passwords are checked; NULL: no realm takes any */
     struct sg_pg *control;
     struct sg_pg_listener *control_listener;
     struct sg_pg_batch control_batch, instance_batch, leave_batch;
@@ -173,6 +179,13 @@ void feed_reread(struct sg_engine *e);
 bool feed_is_answered(const struct sg_realm *r, int bucket);
 /* The feed, or what feeds it, is older than the configuration allows for this session's bucket. */
 bool feed_is_stale(const struct sg_realm *r, int bucket);
+
+/* login.c: what a realm that takes passwords needs besides. */
+SG_MUST_USE int login_desk_open(struct sg_realm *r, struct sg_err *err);
+void login_desk_tick(struct sg_realm *r); /* each TICK_MS */
+/* closed: from a later turn of the loop, or at once where nothing has to be closed. */
+void login_desk_close(struct sg_realm *r, void (*closed)(void *ctx), void *ctx);
+void login_desk_free(struct sg_realm *r);
 
 /* caches.c: bounded, direct-mapped; a lost entry costs one look-up */
 const struct recent *recent_find(const struct sg_realm *r, const uint8_t digest[SG_DIGEST_BYTES]);

@@ -166,6 +166,7 @@ grant_from_legacy(struct grant *g, const char *key)
     struct sg_hash digest = sg_store_key_digest(&g->realm->digest_key, sg_str(key));
 
     g->from_legacy = true;
+    g->proof_ns = sg_mono_ns(g->realm->engine->clock);
     g->has_digest = true;
     memcpy(g->digest, digest.b, sizeof g->digest);
     snprintf(g->key, sizeof g->key, "%s", key);

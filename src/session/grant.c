@@ -79,6 +79,7 @@ grant_step_mint(struct grant *g)
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
+                             .scope = g->scope,
                              .sid = g->sid,
                              .binding = binding.text,
                              .bucket = g->bucket,
@@ -146,6 +147,7 @@ static void
 step_refresh(struct grant *g)
 {
     struct sg_refresh token;
+    struct sg_buf scope = SG_BUF_INIT(SG_WORDS_BYTES);
     struct sg_refresh_new row = {.realm = g->realm->config->name,
                                  .bucket = g->bucket,
                                  .client_id = g->client_id,
@@ -170,7 +172,13 @@ step_refresh(struct grant *g)
     if (row.expires_in_ms > g->row.absolute_in_ms)
         row.expires_in_ms = g->row.absolute_in_ms;
     explicit_bzero(&token, sizeof token);
+    if (g->scope != NULL)
+        sg_buf_puts(&scope, g->scope);
+    else
+        mint_scope_of(g->realm->config, g->client_id, &scope);
+    row.scope = scope.len > 0 ? scope.ptr : "";
     sg_store_put_refresh(g->realm->engine->store, &row, grant_deadline(g), refresh_put, g);
+    sg_buf_free(&scope);
 }
 
 /* ---- step 4: the session's row ---- */
@@ -190,7 +198,9 @@ put_session(struct grant *g, bool for_mint)
         .subject = g->subject,
         .generation = g->generation,
         .origin = g->born_here ? "segue" : "legacy",
-        .client_id = g->client_id != NULL ? g->client_id : "",
+        /* A look at a session that is known does not make it another client's. */
+        .client_id =
+            g->client_id != NULL && (g->from_legacy || g->want != WANT_CHECK) ? g->client_id : "",
         .has_store_digest = g->has_digest,
         .handle = sg_buf_slice(&g->handle),
         .record = sg_buf_slice(&g->record),
@@ -204,6 +214,10 @@ put_session(struct grant *g, bool for_mint)
         .jwt_until_in_ms = for_mint ? lifetime : -1,
         .mark_dirty = for_mint && grant_rules(g)->mirror && g->has_digest,
         .seen_in_source = g->ttl_ms >= 0,
+        .seen_ms_ago = g->ttl_ms >= 0
+                           ? (int64_t)((sg_mono_ns(g->realm->engine->clock) - g->truth.asked_ns) /
+                                       SG_NS_PER_MS)
+                           : 0,
     };
     memcpy(row->sid, g->sid, sizeof row->sid);
     memcpy(row->store_digest, g->digest, sizeof row->store_digest);
@@ -235,6 +249,7 @@ shadow(struct grant *g)
     struct mint_request q = {.subject = g->subject,
                              .client_id = g->client_id,
                              .audience = g->audience,
+                             .scope = g->scope,
                              .sid = g->sid,
                              .binding = binding.text,
                              .bucket = g->bucket,
@@ -274,6 +289,17 @@ without_token(struct grant *g)
 
 static bool look_up_again(struct grant *g);
 
+/* Whether its proof was read before the subject logged out everywhere, so that this session was not
+ * among those that were ended. The time until the answer counts too: a login within a round trip
+ * after that has to be made once more. */
+static bool
+is_behind_logout(const struct grant *g)
+{
+    uint64_t age_ns = sg_mono_ns(g->realm->engine->clock) - g->proof_ns;
+
+    return g->proof_ns != 0 && g->row.logout_ago_ms <= (int64_t)(age_ns / SG_NS_PER_MS);
+}
+
 static void
 session_put(void *ctx, int rc, const struct sg_err *err)
 {
@@ -295,6 +321,10 @@ session_put(void *ctx, int rc, const struct sg_err *err)
     if (g->row.banned) {
         g->realm->counters.refused_banned++;
         grant_finish(g, GRANT_BANNED, "banned");
+        return;
+    }
+    if (is_behind_logout(g)) {
+        grant_end_behind_logout(g);
         return;
     }
     if (g->row.expires_in_ms <= 0) {
@@ -483,6 +513,7 @@ grant_for_login(struct grant *g, const char *subject)
     struct sg_sid sid;
 
     g->born_here = true;
+    g->proof_ns = sg_mono_ns(g->realm->engine->clock);
     snprintf(g->subject, sizeof g->subject, "%s", subject);
     g->bucket = (int)sg_bucket(sg_str(g->realm->config->name), sg_str(subject));
     sg_random(random.b, sizeof random.b);

@@ -34,8 +34,8 @@ struct grant {
     bool light; /* a legacy session whose row was written a moment ago: while the record names the
                    subject given and its identity is in memory, only the record is read, and the sid
                    given stands */
-    const char *client_id, *audience; /* must live until done */
-    int epoch_shown;                  /* claim sv of the token that led here; -1 = there is none */
+    const char *client_id, *audience, *scope; /* as in a mint_request; must live until done */
+    int epoch_shown;          /* claim sv of the token that led here; -1 = there is none */
     struct sg_rotate *rotate; /* a refresh token to be used up right before the mint; likewise */
     void (*done)(struct grant *grant);
     void *owner;
@@ -53,6 +53,7 @@ struct grant {
     struct minted minted;
     char refresh[64]; /* WANT_TOKENS: the first of its chain */
     /* the flow's own */
+    uint64_t proof_ns; /* when the credential was about to be read; 0 = its session is known */
     bool from_legacy, has_digest, renewing, put_for_mint, born_here, lapsed;
     bool just_read;   /* the identity is the source's own word */
     bool asked_again; /* the source, after an answer older than what is stored */

@@ -28,7 +28,7 @@ ended(void *ctx, int rc, const struct sg_err *err)
 }
 
 static void
-end_it(struct grant *g, const char *reason, bool tombstone_ref)
+end_it(struct grant *g, const char *reason, bool tombstone_ref, bool mirror)
 {
     g->realm->counters.ended++;
     g->end = (struct sg_end_row){.realm = g->realm->config->name,
@@ -37,6 +37,7 @@ end_it(struct grant *g, const char *reason, bool tombstone_ref)
                                  .sid_bucket = g->bucket,
                                  .subject = g->subject,
                                  .reason = reason,
+                                 .mirror = mirror,
                                  .tombstone_ref = tombstone_ref};
     memcpy(g->end.digest, g->digest, sizeof g->end.digest);
     memcpy(g->end.sid, g->sid, sizeof g->end.sid);
@@ -48,7 +49,14 @@ end_it(struct grant *g, const char *reason, bool tombstone_ref)
 void
 grant_end_absent(struct grant *g)
 {
-    end_it(g, "absent", !g->realm->codec->reuses_ids);
+    end_it(g, "absent", !g->realm->codec->reuses_ids, false);
+}
+
+void
+grant_end_behind_logout(struct grant *g)
+{
+    end_it(g, "logout-everywhere", g->has_digest && !g->realm->codec->reuses_ids,
+           g->has_digest && grant_rules(g)->mirror);
 }
 
 static void
@@ -59,7 +67,7 @@ displaced(void *ctx, int rc, const struct sg_err *err)
     if (rc != 0)
         grant_unavailable(g, err);
     else
-        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false);
+        end_it(g, g->ref.subject[0] != '\0' ? "subject-changed" : "anonymous", false, false);
 }
 
 void

@@ -25,6 +25,8 @@ void grant_put_ref(struct grant *g, const char *subject, sg_store_done done);
 /* ---- ending what the source says has ended; finishes with GRANT_NOBODY ---- */
 
 void grant_end_absent(struct grant *g);
+/* Its subject logged out everywhere while it was on the way: its legacy record goes too. */
+void grant_end_behind_logout(struct grant *g);
 /* The record is somebody else's now, or nobody's. Its key stays good: a tombstone would lock out
  * whoever logs in on it next. The reference is moved first, so that a next login of the same
  * subject is a new generation. */

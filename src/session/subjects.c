@@ -58,6 +58,7 @@ take_read(struct asked *a, struct sg_err *err)
 
     if (!a->read.found) {
         *out = (struct sg_identity){.active = true, .version = 0};
+        snprintf(out->subject, sizeof out->subject, "%s", a->subject);
         return 0;
     }
     out->active = !a->read.banned;

@@ -3,6 +3,7 @@
 
 #include "base/encode.h"
 #include "base/fault.h"
+#include "base/words.h"
 #include "keys/refresh.h"
 #include "session/cookie.h"
 #include "session/credentials.h"
@@ -24,7 +25,9 @@ struct asked {
     struct sg_buf key, value;
     bool asked_source;
     bool with_cookies; /* a login: the caller passes cookies on */
-    char audience[257];
+    enum grant_want login_want;
+    /* As asked for, then as granted (base/words.h). */
+    char audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
 };
 
 static struct asked *
@@ -100,8 +103,9 @@ granted(struct grant *g)
         out.access_token = sg_slice(g->minted.token, g->minted.len);
         out.expires_in_sec = g->minted.expires_in_sec;
         out.refresh_token = a->next.text[0] != '\0' ? sg_str(a->next.text) : sg_str(g->refresh);
-        if (a->with_cookies)
-            sg_cookie_set(a->realm->config, g->minted.token, &set_cookie);
+        out.scope = sg_str(g->scope);
+        if (a->with_cookies && minted_cookie(&g->minted) != NULL)
+            sg_cookie_set(a->realm->config, minted_cookie(&g->minted), &set_cookie);
         break;
     case GRANT_NO_TOKEN:
         out.status = !g->identity_known || !g->claims_fit ? SG_TOKEN_UNAVAILABLE
@@ -138,12 +142,16 @@ granted(struct grant *g)
 static struct grant *
 new_grant(struct asked *a, enum grant_want want, const char *audience)
 {
+    const struct sg_client_config *client =
+        sg_config_client(a->realm->config, sg_str(a->client_id));
     struct grant *g = grant_new(a->realm);
 
     if (g == NULL) {
         fail(a, SG_TOKEN_UNAVAILABLE, "out of memory");
         return NULL;
     }
+    if (want == WANT_TOKENS && (client->grants & SG_GRANT_REFRESH) == 0)
+        want = WANT_JWT;
     g->want = want;
     g->client_id = a->client_id;
     g->audience = audience;
@@ -152,16 +160,70 @@ new_grant(struct asked *a, enum grant_want want, const char *audience)
     return g;
 }
 
+/* ---- what is asked for, and what is granted ---- */
+
+/* What of may is wanted, or the fallback where nothing is; false: more is wanted, or nothing is
+ * left. */
+static bool
+narrow(char out[SG_WORDS_BYTES], struct sg_slice wanted, struct sg_slice may,
+       struct sg_slice fallback)
+{
+    struct sg_buf list = SG_BUF_INIT(SG_WORDS_BYTES - 1);
+    bool good;
+
+    sg_words_common(&list, wanted.len > 0 ? wanted : fallback, may);
+    good = list.len > 0 && sg_words_within(wanted, may);
+    if (good)
+        memcpy(out, list.ptr, list.len + 1);
+    sg_buf_free(&list);
+    return good;
+}
+
+/* had: what a grant that is used again was given; NULL = this is the first. False: it has answered.
+ */
+static bool
+choose(struct asked *a, const struct sg_token_ask *ask, const char *had_audience,
+       const char *had_scope)
+{
+    struct sg_buf audience = SG_BUF_INIT(SG_WORDS_BYTES), scope = SG_BUF_INIT(SG_WORDS_BYTES),
+                  has_audience = SG_BUF_INIT(SG_WORDS_BYTES),
+                  has_scope = SG_BUF_INIT(SG_WORDS_BYTES);
+    bool target_good, scope_good;
+
+    sg_words_add_all(&audience, ask->client->audiences);
+    sg_words_add_all(&scope, ask->client->scope);
+    sg_words_common(&has_audience,
+                    had_audience != NULL ? sg_str(had_audience) : sg_buf_slice(&audience),
+                    sg_buf_slice(&audience));
+    sg_words_common(&has_scope, had_scope != NULL ? sg_str(had_scope) : sg_buf_slice(&scope),
+                    sg_buf_slice(&scope));
+    target_good = narrow(a->audience, ask->audience, sg_buf_slice(&has_audience),
+                         had_audience != NULL ? sg_buf_slice(&has_audience)
+                                              : sg_str(ask->client->audiences[0]));
+    a->scope[0] = '\0';
+    scope_good = (ask->scope.len == 0 && has_scope.len == 0) ||
+                 narrow(a->scope, ask->scope, sg_buf_slice(&has_scope), sg_buf_slice(&has_scope));
+    sg_buf_free(&audience);
+    sg_buf_free(&scope);
+    sg_buf_free(&has_audience);
+    sg_buf_free(&has_scope);
+    if (!target_good)
+        fail(a, SG_TOKEN_INVALID_TARGET, "not an audience of this client, or of this grant");
+    else if (!scope_good)
+        fail(a, SG_TOKEN_INVALID_SCOPE, "more than this client, or this grant, may have");
+    return target_good && scope_good;
+}
+
 /* ---- exchange ---- */
 
 void
-sg_token_exchange(struct sg_realm *realm, struct sg_slice credential, const char *client_id,
-                  const char *audience, sg_token_done done, void *ctx)
+sg_token_exchange(struct sg_realm *realm, struct sg_slice credential,
+                  const struct sg_token_ask *ask, sg_token_done done, void *ctx)
 {
-    struct asked *a = asked_new(realm, client_id, done, ctx);
+    struct asked *a = asked_new(realm, ask->client->id, done, ctx);
     struct grant *g;
 
-    if (a == NULL || is_disabled(a))
+    if (a == NULL || is_disabled(a) || !choose(a, ask, NULL, NULL))
         return;
     if (!sg_phase_rules(realm->policy.phase)->accept_legacy) {
         fail(a, SG_TOKEN_INVALID_GRANT, "session tokens are no longer accepted: log in again");
@@ -172,8 +234,10 @@ sg_token_exchange(struct sg_realm *realm, struct sg_slice credential, const char
         return;
     }
     realm->counters.exchanged++;
-    if ((g = new_grant(a, WANT_TOKENS, audience)) != NULL)
+    if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL) {
+        g->scope = a->scope;
         grant_from_legacy(g, a->key.ptr);
+    }
 }
 
 /* ---- refresh ---- */
@@ -223,6 +287,23 @@ refreshed(struct grant *g)
 
 static void judge(struct asked *a);
 
+/* Until the refresh token has told what it was given. False: it has answered. */
+static bool
+keep_wanted(struct asked *a, const struct sg_token_ask *ask)
+{
+    if (ask->audience.len >= sizeof a->audience)
+        fail(a, SG_TOKEN_INVALID_TARGET, "not an audience of this grant");
+    else if (ask->scope.len >= sizeof a->scope)
+        fail(a, SG_TOKEN_INVALID_SCOPE, "more than this grant may have");
+    else {
+        snprintf(a->audience, sizeof a->audience, "%.*s", (int)ask->audience.len,
+                 ask->audience.ptr);
+        snprintf(a->scope, sizeof a->scope, "%.*s", (int)ask->scope.len, ask->scope.ptr);
+        return true;
+    }
+    return false;
+}
+
 /* The idle time seemed over; if the source knows better, its word is stored now and the token can
  * be used. */
 static void
@@ -243,11 +324,21 @@ static void
 use(struct asked *a)
 {
     struct sg_rotate *r = &a->rotate;
+    struct sg_token_ask ask = {.client = sg_config_client(a->realm->config, sg_str(a->client_id)),
+                               .audience = sg_str(a->audience),
+                               .scope = sg_str(a->scope)};
+    char audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
     struct grant *g;
 
+    memcpy(audience, a->audience, sizeof audience);
+    memcpy(scope, a->scope, sizeof scope);
+    ask.audience.ptr = audience;
+    ask.scope.ptr = scope;
+    if (!choose(a, &ask, r->audience, r->scope))
+        return;
     r->next_sealed = sg_buf_slice(&a->next_sealed);
-    snprintf(a->audience, sizeof a->audience, "%s", r->audience);
     if ((g = new_grant(a, WANT_JWT, a->audience)) != NULL) {
+        g->scope = a->scope;
         g->rotate = r;
         g->done = refreshed;
         grant_from_session(g, r->sid, r->bucket);
@@ -309,14 +400,14 @@ judge(struct asked *a)
 }
 
 void
-sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const char *client_id,
-                 sg_token_done done, void *ctx)
+sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token,
+                 const struct sg_token_ask *ask, sg_token_done done, void *ctx)
 {
-    struct asked *a = asked_new(realm, client_id, done, ctx);
+    struct asked *a = asked_new(realm, ask->client->id, done, ctx);
     struct sg_hash digest, next_digest;
     struct sg_rotate *r;
 
-    if (a == NULL || is_disabled(a))
+    if (a == NULL || is_disabled(a) || !keep_wanted(a, ask))
         return;
     if (sg_refresh_parse(refresh_token, &a->parent, NULL) != 0) {
         fail(a, SG_TOKEN_INVALID_GRANT, "not a refresh token");
@@ -332,13 +423,60 @@ sg_token_refresh(struct sg_realm *realm, struct sg_slice refresh_token, const ch
     r = &a->rotate;
     r->realm = realm->config->name;
     r->bucket = (int)a->parent.bucket;
-    r->client_id = client_id;
+    r->client_id = a->client_id;
     r->grace_ms = realm->config->refresh_grace_ms;
     r->lifetime_ms = realm->config->refresh_lifetime_ms;
     r->successor_sealed = SG_BUF_INIT(SG_SUCCESSOR_BYTES);
     memcpy(r->digest, digest.b, sizeof r->digest);
     memcpy(r->next_digest, next_digest.b, sizeof r->next_digest);
     judge(a);
+}
+
+/* ---- a client's token for itself ---- */
+
+static void
+add_names(struct sg_names *names, const char *const *list)
+{
+    sg_names_clear(names);
+    for (; *list != NULL; list++)
+        if (sg_names_add(names, sg_str(*list), NULL) != 0)
+            break; /* the configuration keeps narrower bounds */
+}
+
+void
+sg_token_for_client(struct sg_realm *realm, const struct sg_token_ask *ask, sg_token_done done,
+                    void *ctx)
+{
+    struct asked *a = asked_new(realm, ask->client->id, done, ctx);
+    struct sg_names roles, permissions;
+    struct minted minted;
+    struct sg_token_out out = {.status = SG_TOKEN_OK};
+    struct mint_request q;
+
+    if (a == NULL || is_disabled(a) || !choose(a, ask, NULL, NULL))
+        return;
+    add_names(&roles, ask->client->roles);
+    add_names(&permissions, ask->client->permissions);
+    q = (struct mint_request){
+        .subject = ask->client->id,
+        .client_id = ask->client->id,
+        .audience = a->audience,
+        .scope = a->scope,
+        .binding = "",
+        .bucket = (int)sg_bucket(sg_str(realm->config->name), sg_str(ask->client->id)),
+        .roles = &roles,
+        .permissions = &permissions,
+        .lifetime_ms = realm->config->token.lifetime_ms};
+    if (mint(realm, &q, &minted, NULL) != 0) {
+        fail(a, SG_TOKEN_UNAVAILABLE, "mint");
+        return;
+    }
+    realm->counters.minted_client++;
+    out.access_token = sg_slice(minted.token, minted.len);
+    out.expires_in_sec = minted.expires_in_sec;
+    out.scope = sg_str(a->scope);
+    reply(a, &out);
+    explicit_bzero(&minted, sizeof minted);
 }
 
 /* ---- revoke: logout ---- */
@@ -349,7 +487,9 @@ revoked(void *ctx, int rc, const struct sg_err *err)
     struct asked *a = ctx;
     struct sg_token_out out = {.why = "revoked"};
 
-    if (rc != 0)
+    if (rc != 0 && err->code == SG_E_DENIED)
+        fail(a, SG_TOKEN_INVALID_GRANT, "the token was issued to another client");
+    else if (rc != 0)
         fail(a, SG_TOKEN_UNAVAILABLE, sg_code_name(err->code));
     else
         reply(a, &out);
@@ -364,7 +504,7 @@ sg_token_revoke(struct sg_realm *realm, struct sg_slice token, const char *clien
     struct segue_verify_buf buf;
     struct segue_claims claims;
     enum segue_status status;
-    uint8_t sid[SG_SID_BYTES];
+    uint8_t id[SG_SID_BYTES];
 
     if (a == NULL)
         return;
@@ -374,11 +514,14 @@ sg_token_revoke(struct sg_realm *realm, struct sg_slice token, const char *clien
     }
     if (sg_looks_like_jwt(token)) {
         status = mint_verify(realm, token, &buf, &claims);
-        if ((status == SEGUE_OK || status == SEGUE_EXPIRED) && claims.sid.ptr != NULL &&
-            claims.bkt >= 0 &&
-            sg_b64url_decode(sg_slice(claims.sid.ptr, claims.sid.len), sid, sizeof sid) ==
-                SG_SID_BYTES) {
-            end_session(realm, sid, (int)claims.bkt, "logout", revoked, a);
+        /* A distrusted one has no power left, not even this. */
+        if ((status == SEGUE_OK || status == SEGUE_EXPIRED) && mint_token_id(&claims, id) &&
+            claims.re >= realm->policy.realm_epoch) {
+            if (sg_slice_eq(sg_slice(claims.client_id.ptr, claims.client_id.len),
+                            sg_str(client_id)))
+                end_session(realm, id, (int)claims.bkt, "logout", revoked, a);
+            else
+                fail(a, SG_TOKEN_INVALID_GRANT, "the token was issued to another client");
             return;
         }
     } else if (sg_phase_rules(realm->policy.phase)->accept_legacy &&
@@ -405,13 +548,13 @@ created(struct sg_legacy_request *request)
         return;
     }
     sg_fault("create.after_legacy");
-    if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+    if ((g = new_grant(a, a->login_want, a->audience)) != NULL)
         grant_from_legacy(g, a->key.ptr);
 }
 
 void
 sg_session_create(struct sg_realm *realm, const char *subject, const char *client_id,
-                  const char *audience, sg_token_done done, void *ctx)
+                  const char *audience, bool refreshable, sg_token_done done, void *ctx)
 {
     struct asked *a = asked_new(realm, client_id, done, ctx);
     int64_t idle_ms = realm->config->legacy.default_idle_ms;
@@ -421,10 +564,11 @@ sg_session_create(struct sg_realm *realm, const char *subject, const char *clien
     if (a == NULL || is_disabled(a))
         return;
     a->with_cookies = true;
+    a->login_want = refreshable ? WANT_TOKENS : WANT_JWT;
     realm->counters.created++;
     snprintf(a->audience, sizeof a->audience, "%s", audience);
     if (!sg_phase_rules(realm->policy.phase)->mirror) {
-        if ((g = new_grant(a, WANT_TOKENS, a->audience)) != NULL)
+        if ((g = new_grant(a, a->login_want, a->audience)) != NULL)
             grant_for_login(g, subject);
         return;
     }

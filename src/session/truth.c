@@ -106,6 +106,7 @@ truth_read(struct truth *t, struct sg_realm *realm, const char *key, int64_t wai
     t->realm = realm;
     t->done = done;
     t->wait_ms = wait_ms;
+    t->asked_ns = sg_mono_ns(realm->engine->clock);
     t->request.op = SG_LEGACY_READ;
     snprintf(t->request.key, sizeof t->request.key, "%s", key);
     realm->engine->open_ops++;

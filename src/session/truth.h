@@ -18,7 +18,8 @@ enum presence {
 struct truth {
     struct sg_realm *realm;
     struct sg_legacy_request request;
-    int64_t wait_ms; /* for each of at most two questions */
+    int64_t wait_ms;   /* for each of at most two questions */
+    uint64_t asked_ns; /* the first of them */
     void (*done)(struct truth *truth);
     /* out; value is owned by the truth until truth_clear */
     enum presence presence;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/encode.h"
 #include "session/credentials.h"
 #include "session/verify_internal.h"
 
@@ -94,7 +93,7 @@ legacy_answered(struct grant *g)
         break;
     case GRANT_BANNED:
     case GRANT_UNKNOWN:
-        if (is_the_apps_to_judge(v, g->outcome)) {
+        if (is_the_apps_to_judge(v, g->outcome) && !v->in.only_asking) {
             pass_through(v);
             break;
         }
@@ -105,7 +104,8 @@ legacy_answered(struct grant *g)
         break;
     case GRANT_UNAVAILABLE:
         /* Nobody is turned away because Segue's own side is down. */
-        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins)
+        if (sg_phase_rules(v->realm->policy.phase)->legacy_is_truth && !v->legacy_wins &&
+            !v->in.only_asking)
             pass_through(v);
         else
             verify_refuse(v, 503, g->why, false);
@@ -126,7 +126,8 @@ ask_legacy(struct verify *v)
     v->asked_legacy = true;
     /* A credential in a header gets its JWT from the token endpoint; once the app trusts JWTs one
      * is made for upstream all the same. */
-    g->want = v->realm->policy.phase >= SG_STATELESS || (v->legacy_in_cookie && v->in.may_hand_over)
+    g->want = !v->in.only_asking && (v->realm->policy.phase >= SG_STATELESS ||
+                                     (v->legacy_in_cookie && v->in.may_hand_over))
                   ? WANT_JWT
                   : WANT_CHECK;
     g->light = recent != NULL && v->jwt.ptr == NULL && v->realm->policy.phase < SG_STATELESS;
@@ -147,10 +148,11 @@ ask_legacy(struct verify *v)
 static void
 mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
 {
-    char client[65], binding[SG_BINDING_CHARS + 1];
+    char binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
-                             .client_id = client,
+                             .client_id = v->client,
                              .audience = v->in.audience,
+                             .scope = v->token_scope,
                              .sid = v->sid,
                              .binding = binding,
                              .bucket = (int)v->claims.bkt,
@@ -161,7 +163,6 @@ mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
                              .attributes = attributes};
 
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
-    snprintf(client, sizeof client, "%.*s", (int)v->claims.client_id.len, v->claims.client_id.ptr);
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
     if (q.lifetime_ms > 0 && mint(v->realm, &q, &v->fresh, NULL) == 0) {
@@ -176,13 +177,34 @@ static void
 refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
-        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0)
-        mint_upstream(v, now->source_version, now->attributes);
-    else {
+        sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0) {
+        if (!v->in.only_asking)
+            mint_upstream(v, now->source_version, now->attributes);
+    } else {
         sg_names_clear(&v->roles);
         sg_names_clear(&v->permissions);
         v->outdated = true;
     }
+}
+
+/* The token it showed leaves its roles out; the client's cookie stays as it is. */
+static void
+give_roles_upstream(struct verify *v, const struct sg_identity *identity)
+{
+    sg_names_copy(&v->roles, &identity->roles);
+    sg_names_copy(&v->permissions, &identity->permissions);
+    mint_upstream(v, identity->version, identity->attributes);
+    v->only_upstream = true;
+}
+
+/* Several apps may share the cookie; each gets a token that is for it. */
+static void
+suit_audience(struct verify *v, const char *attributes)
+{
+    if (v->has_fresh || v->outdated || !v->other_audience)
+        return;
+    mint_upstream(v, v->claims.rv, attributes);
+    v->only_upstream = true;
 }
 
 static void
@@ -211,9 +233,16 @@ session_answered(struct grant *g)
             break;
         }
         take_identity(v, g);
-        /* The token it showed may say older roles than the headers are about to. */
-        if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
+        if (mint_is_reference(&v->claims) && !g->identity_known) {
+            verify_refuse(v, 503, "the roles that the token leaves out cannot be known now", false);
+            break;
+        }
+        /* The token it showed may say older roles than the headers are about to, or none. */
+        if (!v->has_fresh && mint_is_reference(&v->claims))
+            give_roles_upstream(v, &g->identity);
+        else if (!v->has_fresh && g->identity_known && g->identity.version > v->claims.rv)
             mint_upstream(v, g->identity.version, g->identity.attributes);
+        suit_audience(v, g->identity.attributes);
         if (sg_phase_rules(v->realm->policy.phase)->inject_legacy && !v->same_session)
             snprintf(v->inject_key, sizeof v->inject_key, "%s", g->key);
         verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, g->why);
@@ -242,6 +271,7 @@ session_answered(struct grant *g)
 static void
 ask_session(struct verify *v, enum grant_want want)
 {
+    const struct sg_client_config *client = sg_config_client(v->realm->config, sg_str(v->client));
     struct grant *g = grant_new(v->realm);
 
     if (g == NULL) {
@@ -253,7 +283,9 @@ ask_session(struct verify *v, enum grant_want want)
     if (want == WANT_JUDGE)
         g->legacy_wait_ms = INTROSPECT_MS;
     g->epoch_shown = (int)v->claims.sv;
-    g->client_id = v->in.client_id;
+    /* What renews it is the same client's, of the same scope. */
+    g->client_id = client != NULL ? client->id : v->in.client_id;
+    g->scope = v->token_scope[0] != '\0' ? v->token_scope : NULL;
     g->audience = v->in.audience;
     g->done = session_answered;
     g->owner = v;
@@ -268,18 +300,40 @@ answer_by_jwt(struct verify *v)
         sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
     const char *key;
 
+    if (v->is_client) {
+        names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
+        names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
+        verify_answer(v, SG_CRED_CLIENT, "client");
+        return;
+    }
     snprintf(v->subject, sizeof v->subject, "%.*s", (int)v->claims.sub.len, v->claims.sub.ptr);
-    if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0) {
+    if (rules->inject_legacy && !v->same_session && v->claims.lh.len > 0 && !v->in.only_asking) {
         if ((key = handle_find(v->realm, v->sid)) == NULL) {
             ask_session(v, WANT_CHECK);
             return;
         }
         snprintf(v->inject_key, sizeof v->inject_key, "%s", key);
     }
+    if (mint_is_reference(&v->claims)) {
+        const struct sg_identity *identity = identity_find(v->realm, v->subject);
+
+        if (identity == NULL) {
+            ask_session(v, WANT_CHECK); /* once a second for each of them */
+            return;
+        }
+        give_roles_upstream(v, identity);
+        verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
+        return;
+    }
     names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
     names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
     if (changed != NULL && changed->source_version > v->claims.rv)
         refresh_roles(v, changed);
+    if (v->other_audience && !v->has_fresh && v->realm->config->identity.n_claims > 0) {
+        ask_session(v, WANT_CHECK); /* custom claims are made of what the token does not hold */
+        return;
+    }
+    suit_audience(v, NULL);
     verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
 }
 
@@ -293,6 +347,34 @@ is_to_renew(const struct verify *v)
 
     return v->jwt_in_cookie && v->in.may_hand_over && left < life / 3 &&
            feed_is_answered(v->realm, (int)v->claims.bkt);
+}
+
+static void
+tombstone_read(void *ctx, int rc, const struct sg_err *err)
+{
+    struct verify *v = ctx;
+    bool revoked = rc == 0 && v->tombstone.found && v->tombstone.ended;
+
+    v->engine->open_ops--;
+    sg_session_read_clear(&v->tombstone);
+    if (rc != 0)
+        verify_refuse(v, 503, sg_code_name(err->code), false);
+    else if (revoked)
+        verify_nobody(v, "revoked");
+    else
+        answer_by_jwt(v);
+}
+
+/* A client's token for itself has a row only when it was revoked. */
+static void
+ask_tombstone(struct verify *v)
+{
+    v->tombstone.realm = v->realm->config->name;
+    v->tombstone.bucket = (int)v->claims.bkt;
+    memcpy(v->tombstone.sid, v->sid, sizeof v->tombstone.sid);
+    v->engine->open_ops++;
+    sg_store_get_sessions(v->engine->store, &v->tombstone, 1,
+                          engine_deadline(v->engine, OP_TIMEOUT_MS), tombstone_read, v);
 }
 
 /* The token is good and nothing speaks against it: usually no question is left. */
@@ -311,7 +393,9 @@ use_jwt(struct verify *v)
             return;
         }
         if (answer == SG_STALE_INTROSPECT) {
-            if (feed_is_answered(v->realm, (int)v->claims.bkt))
+            if (feed_is_answered(v->realm, (int)v->claims.bkt) && v->is_client)
+                ask_tombstone(v);
+            else if (feed_is_answered(v->realm, (int)v->claims.bkt))
                 ask_session(v, WANT_JUDGE);
             else
                 verify_refuse(v, 503, "the session's shard does not answer", false);
@@ -326,6 +410,41 @@ use_jwt(struct verify *v)
 }
 
 /* ---- reading what was shown ---- */
+
+static bool
+is_for(const struct segue_claims *claims, const char *audience)
+{
+    size_t i;
+
+    for (i = 0; i < claims->n_aud; i++)
+        if (sg_slice_eq(text(claims->aud[i]), sg_str(audience)))
+            return true;
+    return false;
+}
+
+/* Whether a token of this kind may be shown here. */
+static bool
+suits(struct verify *v)
+{
+    const struct sg_client_config *client =
+        sg_config_client(v->realm->config, text(v->claims.client_id));
+
+    v->is_client = mint_is_client(&v->claims);
+    if (!mint_token_id(&v->claims, v->sid) ||
+        (v->is_client &&
+         (v->jwt_in_cookie || client == NULL || (client->grants & SG_GRANT_CLIENT) == 0))) {
+        v->bad = "not a session's token";
+        return false;
+    }
+    if (!v->in.only_audience || is_for(&v->claims, v->in.audience))
+        return true;
+    /* Only what a browser was given by us: another client's token stays bound to its audience. */
+    v->other_audience =
+        v->jwt_in_cookie && sg_slice_eq(text(v->claims.client_id), sg_str(v->in.client_id));
+    v->keep_jwt = !v->other_audience; /* good elsewhere */
+    v->bad = segue_strerror(SEGUE_WRONG_AUDIENCE);
+    return v->other_audience;
+}
 
 static void
 find_jwt_cookie(struct verify *v)
@@ -379,13 +498,15 @@ judge_jwt(struct verify *v)
         v->keep_jwt = status == SEGUE_UNKNOWN_KEY || status == SEGUE_NOT_YET;
         return;
     }
-    if (v->claims.sid.ptr == NULL || v->claims.bkt < 0 ||
-        sg_b64url_decode(text(v->claims.sid), v->sid, sizeof v->sid) != SG_SID_BYTES) {
+    if (!suits(v)) {
         v->state = JWT_BAD;
-        v->bad = "not a session's token";
         return;
     }
-    s = sg_revoked_subject(r->revoked, text(v->claims.sub));
+    snprintf(v->client, sizeof v->client, "%.*s", (int)v->claims.client_id.len,
+             v->claims.client_id.ptr);
+    snprintf(v->token_scope, sizeof v->token_scope, "%.*s", (int)v->claims.scope.len,
+             v->claims.scope.ptr);
+    s = v->is_client ? NULL : sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
         (s != NULL && (s->banned || v->claims.sv < s->epoch)) ||
         sg_policy_client_is_disabled(&r->policy, text(v->claims.client_id))) {
@@ -469,11 +590,13 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
     v->done = done;
     v->ctx = ctx;
     v->cookie = v->authorization = SG_BUF_INIT(HEADER_MAX);
+    v->scope = SG_BUF_INIT(SG_WORDS_BYTES);
     v->legacy_key = SG_BUF_INIT(SG_LEGACY_KEY_MAX);
     sg_buf_add(&v->cookie, in->cookie);
     sg_buf_add(&v->authorization, in->authorization);
-    if (v->cookie.failed || v->authorization.failed) {
-        verify_refuse(v, 401, "credentials longer than 16 KiB", true);
+    sg_buf_add(&v->scope, in->scope);
+    if (v->cookie.failed || v->authorization.failed || v->scope.failed) {
+        verify_refuse(v, 431, "credentials longer than 16 KiB", false);
         return;
     }
     if (!realm_is_known(v->realm)) {
@@ -489,7 +612,7 @@ sg_verify(struct sg_engine *engine, const struct sg_verify_in *in, sg_verify_don
         v->keep_jwt = true;
         v->state = JWT_REVOKED; /* as good as not shown: a legacy credential may still speak */
     }
-    if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session))
+    if (v->state == JWT_GOOD && (v->legacy_key.len == 0 || v->same_session || v->is_client))
         use_jwt(v);
     else if (v->state == JWT_GOOD) {
         v->legacy_wins = true; /* two sessions were shown (rule 3) */

@@ -23,8 +23,8 @@ struct verify {
     struct sg_realm *realm;
     sg_verify_done done;
     void *ctx;
-    struct sg_buf cookie, authorization; /* copies */
-    struct sg_slice jwt, legacy;         /* into the copies */
+    struct sg_buf cookie, authorization, scope; /* copies */
+    struct sg_slice jwt, legacy;                /* into the copies */
     bool jwt_in_cookie, legacy_in_cookie, csrf;
     bool foreign; /* a bearer token was shown that is none of ours */
     enum jwt_state state;
@@ -39,6 +39,12 @@ struct verify {
     bool keep_jwt;     /* it was not used, which says nothing against it */
     bool spare;        /* the renewal under way is not needed yet: the JWT is good */
     bool asked_legacy, asked_session;
+    bool is_client;      /* the JWT speaks for its client, not for a subject */
+    bool other_audience; /* a cookie that is good here, but upstream gets a token of its own */
+    bool bad_scope;
+    bool only_upstream; /* the token made is not for the client's cookie */
+    char client[65], token_scope[SG_WORDS_BYTES]; /* claims client_id and scope */
+    struct sg_session_read tombstone;
     /* what the answer is made of */
     struct minted fresh;
     bool has_fresh;

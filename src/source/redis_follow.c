@@ -27,7 +27,7 @@ struct follower {
     struct sg_redis_source *s;
     struct sg_source_follow *follow;
     struct sg_redis_conn *events;
-    char channel[40]; /* "__keyevent@0__:", and what happened behind it */
+    char channel[40]; /* "__keyspace@0__:", and the key behind it */
     char sentinel[48], heartbeat[48];
     int64_t next_beat_ms, beat_ms; /* of the monotonic clock */
     bool beating;                  /* a heartbeat was sent and has not been heard */
@@ -48,7 +48,7 @@ now_ms(void)
 static int
 check_config(struct follower *f, struct sg_err *err)
 {
-    static const char needed[] = "Eg$lshzxe";
+    static const char needed[] = "Kg$lshzxe";
     struct sg_redis_conn *c = f->s->conn;
     redisReply *r;
     const char *has;
@@ -63,34 +63,60 @@ check_config(struct follower *f, struct sg_err *err)
         r->element[1]->type == REDIS_REPLY_STRING) {
         has = r->element[1]->str;
         for (i = 0; needed[i] != '\0' && rc == 0; i++)
-            if (strchr(has, needed[i]) == NULL && (needed[i] == 'E' || strchr(has, 'A') == NULL))
+            if (strchr(has, needed[i]) == NULL && (needed[i] == 'K' || strchr(has, 'A') == NULL))
                 rc = sg_fail(err, SG_E_INVALID, c->url.name,
                              "notify-keyspace-events lacks '%c': on the server, CONFIG SET "
-                             "notify-keyspace-events EA",
+                             "notify-keyspace-events KA",
                              needed[i]);
     }
     freeReplyObject(r);
     return rc;
 }
 
+/* Confirms come one for each pattern, before any message. */
+static int
+take_confirms(struct follower *f, int n, struct sg_err *err)
+{
+    redisReply *r;
+    int rc = 0;
+
+    for (; n > 0 && rc == 0; n--) {
+        if (sg_redis_conn_next(f->events, &r, err) != 0)
+            return -1;
+        if (r->type != REDIS_REPLY_ARRAY)
+            rc = sg_redis_conn_refused(f->events, "PSUBSCRIBE", r, err);
+        freeReplyObject(r);
+    }
+    return rc;
+}
+
+/* By the names of keys, so that the server sends nothing of others. */
 static int
 subscribe(struct follower *f, struct sg_err *err)
 {
-    char pattern[48];
-    struct sg_slice arg;
-    redisReply *r;
+    const char *const *c = f->follow->collections;
+    struct sg_buf pattern = SG_BUF_INIT(4096);
+    struct sg_slice args[2] = {sg_str("PSUBSCRIBE")};
+    int n, rc;
 
-    snprintf(f->channel, sizeof f->channel, "__keyevent@%d__:", f->s->conn->url.database);
-    snprintf(pattern, sizeof pattern, "%s*", f->channel);
-    arg = sg_str(pattern);
-    if (sg_redis_source_connect(f->s, &f->events, err) != 0 ||
-        sg_redis_conn_ask(f->events, "PSUBSCRIBE %", &arg, REDIS_REPLY_ARRAY, &r, err) != 0)
+    snprintf(f->channel, sizeof f->channel, "__keyspace@%d__:", f->s->conn->url.database);
+    if (sg_redis_source_connect(f->s, &f->events, err) != 0)
         return -1;
-    freeReplyObject(r);
-    if (strcmp(f->events->run_id, f->s->conn->run_id) != 0)
-        return sg_fail(err, SG_E_UNAVAILABLE, f->events->url.name,
-                       "two connections reached two servers");
-    return 0;
+    for (n = 0;; n++) {
+        sg_buf_reset(&pattern);
+        sg_buf_puts(&pattern, f->channel);
+        sg_redis_keys_glob(c[n] != NULL ? c[n] : f->heartbeat, &pattern);
+        args[1] = sg_buf_slice(&pattern);
+        sg_redis_conn_add_args(f->events, args, 2);
+        if (c[n] == NULL)
+            break;
+    }
+    sg_buf_free(&pattern);
+    rc = sg_redis_conn_send(f->events, err) != 0 ? -1 : take_confirms(f, n + 1, err);
+    if (rc == 0 && strcmp(f->events->run_id, f->s->conn->run_id) != 0)
+        rc = sg_fail(err, SG_E_UNAVAILABLE, f->events->url.name,
+                     "two connections reached two servers");
+    return rc;
 }
 
 /* ---- beats ---- */
@@ -209,8 +235,7 @@ wanted(const struct follower *f, struct sg_slice key)
 static int
 take_event(struct follower *f, redisReply *r, bool *kept, struct sg_err *err)
 {
-    struct sg_slice channel, key;
-    const char *event;
+    struct sg_slice channel, key, event;
     int i;
 
     *kept = false;
@@ -219,11 +244,11 @@ take_event(struct follower *f, redisReply *r, bool *kept, struct sg_err *err)
         return r->type == REDIS_REPLY_ERROR ? sg_redis_conn_refused(f->events, "PSUBSCRIBE", r, err)
                                             : 0;
     channel = sg_slice(r->element[2]->str, (size_t)r->element[2]->len);
-    key = sg_slice(r->element[3]->str, (size_t)r->element[3]->len);
+    event = sg_slice(r->element[3]->str, (size_t)r->element[3]->len);
     if (!sg_slice_starts(channel, f->channel))
         return 0;
-    event = channel.ptr + strlen(f->channel);
-    if (sg_slice_eq(key, sg_str(f->heartbeat)) && strcmp(event, "set") == 0)
+    key = sg_slice(channel.ptr + strlen(f->channel), channel.len - strlen(f->channel));
+    if (sg_slice_eq(key, sg_str(f->heartbeat)) && sg_slice_eq(event, sg_str("set")))
         /* Every change before it is told first. */
         return tell_pending(f, err) != 0 ? -1 : hear_beat(f, err);
     if (!wanted(f, key))
@@ -233,9 +258,9 @@ take_event(struct follower *f, redisReply *r, bool *kept, struct sg_err *err)
         f->pending[f->n++] = (struct pending){.key = key, .reply = r};
         *kept = true;
     }
-    f->pending[i].why = strcmp(event, "expired") == 0   ? "expired"
-                        : strcmp(event, "evicted") == 0 ? "evicted"
-                                                        : NULL;
+    f->pending[i].why = sg_slice_eq(event, sg_str("expired"))   ? "expired"
+                        : sg_slice_eq(event, sg_str("evicted")) ? "evicted"
+                                                                : NULL;
     return 0;
 }
 
@@ -284,8 +309,8 @@ run(struct follower *f, struct sg_err *err)
             if (f->quiet && now_ms() - f->beat_ms > (int64_t)SILENT_BEATS * f->poll_ms)
                 return sg_fail(err, SG_E_UNAVAILABLE, f->s->conn->url.name,
                                "no keyspace event comes: on the server, CONFIG SET "
-                               "notify-keyspace-events EA; the user needs the channels "
-                               "__keyevent*");
+                               "notify-keyspace-events KA; the user needs the channels "
+                               "__keyspace*");
         }
         if (take_events(f, err) != 0)
             return -1;
@@ -322,7 +347,7 @@ sg_redis_source_follow(struct sg_source *base, struct sg_source_follow *follow, 
     f.pending = calloc((size_t)f.max, sizeof *f.pending);
     if (f.pending == NULL)
         return sg_fail(err, SG_E_INTERNAL, s->conn->url.name, "out of memory");
-    rc = check_config(&f, err) != 0 || subscribe(&f, err) != 0 || set_sentinel(&f, err) != 0
+    rc = check_config(&f, err) != 0 || set_sentinel(&f, err) != 0 || subscribe(&f, err) != 0
              ? -1
              : run(&f, err);
     clear(&f);

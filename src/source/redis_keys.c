@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/redis_keys.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -125,13 +127,16 @@ split(struct sg_slice key)
 static bool
 is_name(struct sg_slice part)
 {
-    size_t i;
+    size_t i, n;
 
     if (part.len == 0 || part.len > PART_BYTES)
         return false;
-    for (i = 0; i < part.len; i++)
-        if (part.ptr[i] <= 0x20 || part.ptr[i] == 0x7f || part.ptr[i] == '*')
+    for (i = 0; i < part.len; i += n) {
+        n = sg_utf8_len(part.ptr + i, part.len - i);
+        if (n == 0 ||
+            (n == 1 && (part.ptr[i] <= 0x20 || part.ptr[i] == 0x7f || part.ptr[i] == '*')))
             return false;
+    }
     return true;
 }
 

@@ -31,18 +31,3 @@ sg_source_close(struct sg_source *source)
     if (source != NULL)
         source->type->close(source);
 }
-
-struct sg_slice
-sg_source_open_part(const char *collection, const struct sg_source_record *record)
-{
-    const char *first = strchr(collection, '*'), *last = strrchr(collection, '*');
-    size_t before = first != NULL ? (size_t)(first - collection) : 0;
-    size_t behind = last != NULL ? strlen(last + 1) : 0;
-    struct sg_slice key = record->key;
-
-    if (record->redis_type == NULL)
-        return sg_slice(NULL, 0);
-    if (first == NULL || key.len < before + behind)
-        return key;
-    return sg_slice(key.ptr + before, key.len - before - behind);
-}

@@ -116,8 +116,4 @@ SG_MUST_USE int sg_source_open(const struct sg_source_options *options, struct s
                                struct sg_err *err);
 void sg_source_close(struct sg_source *source); /* NULL does nothing */
 
-/* What of a record's key its collection's pattern leaves open: 42 of order:42:lines. Empty where
- * the store keeps the key within the document. */
-struct sg_slice sg_source_open_part(const char *collection, const struct sg_source_record *record);
-
 #endif

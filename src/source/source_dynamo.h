@@ -25,6 +25,16 @@ struct sg_dynamo_source {
     int64_t staleness_ms;
 };
 
+/* Appends a table's or attribute's name as JSON text. */
+void sg_dynamo_put_name(struct sg_buf *out, const char *name);
+/* Asks, and reads the answer into the arena, which is emptied first. */
+SG_MUST_USE int sg_dynamo_call(struct sg_dynamo_source *s, const char *operation,
+                               const struct sg_buf *body, struct sg_doc *out, struct sg_err *err);
+/* A member of an object, if it is there and of that type; else NULL. */
+const struct sg_doc *sg_dynamo_member(const struct sg_doc *doc, const char *name,
+                                      enum sg_doc_type type);
+
+/* Asks for what must be known of a table, unless it is the one that is known. */
 SG_MUST_USE int sg_dynamo_learn(struct sg_dynamo_source *s, const char *table, struct sg_err *err);
 
 /* A scan of a table's segment. */
@@ -46,6 +56,8 @@ SG_MUST_USE int sg_dynamo_scan_all(struct sg_dynamo_source *s, const struct sg_d
 SG_MUST_USE int sg_dynamo_record(struct sg_dynamo_source *s, int i, const struct sg_doc *typed,
                                  struct sg_err *err);
 
+int sg_dynamo_collections(struct sg_source *base, struct sg_source_collection *out, int most,
+                          int *n, struct sg_err *err);
 int sg_dynamo_fetch(struct sg_source *base, const char *collection, const struct sg_slice *keys,
                     int n, sg_source_emit emit, void *ctx, struct sg_err *err);
 int sg_dynamo_follow(struct sg_source *base, struct sg_source_follow *follow, struct sg_err *err);

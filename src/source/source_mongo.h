@@ -50,6 +50,10 @@ int sg_mongo_pieces(struct sg_source *base, const char *collection, struct sg_so
 int sg_mongo_read(struct sg_source *base, const char *collection,
                   const struct sg_source_piece *piece, char position[SG_SOURCE_PIECE_MAX],
                   sg_source_emit emit, void *ctx, struct sg_err *err);
+int sg_mongo_fetch(struct sg_source *base, const char *collection, const struct sg_slice *keys,
+                   int n, sg_source_emit emit, void *ctx, struct sg_err *err);
+int sg_mongo_write(struct sg_source *base, const char *collection,
+                   const struct sg_source_record *record, struct sg_err *err);
 int sg_mongo_follow(struct sg_source *base, struct sg_source_follow *follow, struct sg_err *err);
 
 #endif

@@ -9,14 +9,14 @@ static const struct sg_pg_stmt st_put = {
     "WITH s AS MATERIALIZED (SELECT x.exp_absolute FROM segue.session AS x WHERE x.realm = $1 "
     "AND x.bucket = $2::int AND x.sid = $3::bytea AND x.ended_at IS NULL FOR SHARE), "
     "w AS (INSERT INTO segue.refresh_token (realm, bucket, sid, digest, chain, client_id, "
-    "audience, "
-    "expires_at) SELECT $1, $2::int, $3::bytea, $4::bytea, $5::bytea, $6, $7, "
-    "least(segue.in_ms($8::bigint), s.exp_absolute) FROM s ON CONFLICT DO NOTHING) "
+    "audience, scope, "
+    "expires_at) SELECT $1, $2::int, $3::bytea, $4::bytea, $5::bytea, $6, $7, $8, "
+    "least(segue.in_ms($9::bigint), s.exp_absolute) FROM s ON CONFLICT DO NOTHING) "
     "SELECT count(*) FROM s",
-    8, 0, false};
+    9, 0, false};
 
-/* Column of the fence's array, beside the plain values 0..7. */
-enum { COL_FENCE = 8 };
+/* Column of the fence's array, beside the plain values 0..8. */
+enum { COL_FENCE = 9 };
 
 struct put_op {
     struct sg_store_op op;
@@ -43,7 +43,8 @@ put_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colum
     sg_column_bytes_value(columns, 4, t->chain, sizeof t->chain);
     sg_column_value(columns, 5, sg_str(t->client_id));
     sg_column_value(columns, 6, sg_str(t->audience));
-    sg_column_int_value(columns, 7, t->expires_in_ms);
+    sg_column_value(columns, 7, sg_str(t->scope));
+    sg_column_int_value(columns, 8, t->expires_in_ms);
     sg_column_int(columns, COL_FENCE, t->bucket);
     sg_part_fence(part, columns, COL_FENCE);
     sg_part_call(part, &st_put, columns, NULL);
@@ -72,9 +73,10 @@ sg_store_put_refresh(struct sg_store *store, const struct sg_refresh_new *token,
 
 static const struct sg_pg_stmt st_get = {
     "store.refresh_get",
-    "SELECT sid FROM segue.refresh_token WHERE realm = $1 AND bucket = $2::int "
-    "AND digest = $3::bytea AND client_id = $4",
-    4, 0, false};
+    "SELECT sid, client_id, audience, scope, state, extract(epoch FROM issued_at)::bigint, "
+    "extract(epoch FROM expires_at)::bigint, expires_at <= clock_timestamp() "
+    "FROM segue.refresh_token WHERE realm = $1 AND bucket = $2::int AND digest = $3::bytea",
+    3, 0, false};
 
 struct get_op {
     struct sg_store_op op;
@@ -97,7 +99,6 @@ get_build(struct sg_store_op *op, struct sg_part *part, struct sg_columns *colum
     sg_column_value(columns, 0, sg_str(t->realm));
     sg_column_int_value(columns, 1, t->bucket);
     sg_column_bytes_value(columns, 2, t->digest, sizeof t->digest);
-    sg_column_value(columns, 3, sg_str(t->client_id));
     sg_part_call(part, &st_get, columns, NULL);
 }
 
@@ -107,8 +108,16 @@ get_take(struct sg_store_op *op, struct sg_part *part)
     struct sg_refresh_read *t = sg_container_of(op, struct get_op, op)->token;
 
     t->found = sg_pg_rows(&part->batch, 0) > 0;
-    if (t->found)
-        sg_read_bytes(part, 0, 0, 0, t->sid, sizeof t->sid);
+    if (!t->found)
+        return;
+    sg_read_bytes(part, 0, 0, 0, t->sid, sizeof t->sid);
+    sg_read_string(part, 0, 0, 1, t->client_id, sizeof t->client_id);
+    sg_read_string(part, 0, 0, 2, t->audience, sizeof t->audience);
+    sg_read_string(part, 0, 0, 3, t->scope, sizeof t->scope);
+    t->current = sg_slice_eq(sg_pg_value(&part->batch, 0, 0, 4), sg_str("current")) &&
+                 !sg_read_bool(part, 0, 0, 7);
+    t->issued_sec = sg_pg_int(&part->batch, 0, 0, 5, 0);
+    t->expires_sec = sg_pg_int(&part->batch, 0, 0, 6, 0);
 }
 
 void

@@ -25,7 +25,8 @@ enum { CALL_ROTATE = 1 };
 
 static const struct sg_pg_stmt st_rotate_all = {
     "store.refresh_rotate_all",
-    "SELECT ord, outcome, sid, audience, sealed, successor FROM segue.rotate_all($1::text[], "
+    "SELECT ord, outcome, sid, audience, scope, sealed, successor FROM "
+    "segue.rotate_all($1::text[], "
     "$2::int[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[], $7::bigint[], $8::bigint[])",
     8, 0, false};
 
@@ -133,9 +134,10 @@ rotate_take(struct sg_store_op *op, struct sg_part *part)
                        "segue.rotate gave an outcome that is not known");
         sg_read_bytes(part, CALL_ROTATE, i, 2, r->sid, sizeof r->sid);
         sg_read_string(part, CALL_ROTATE, i, 3, r->audience, sizeof r->audience);
+        sg_read_string(part, CALL_ROTATE, i, 4, r->scope, sizeof r->scope);
         sg_buf_free(&r->successor_sealed);
-        r->successor_sealed = sg_read_bytea(part, CALL_ROTATE, i, 4);
-        sg_read_bytes(part, CALL_ROTATE, i, 5, r->successor_digest, sizeof r->successor_digest);
+        r->successor_sealed = sg_read_bytea(part, CALL_ROTATE, i, 5);
+        sg_read_bytes(part, CALL_ROTATE, i, 6, r->successor_digest, sizeof r->successor_digest);
     }
 }
 

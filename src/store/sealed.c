@@ -7,6 +7,7 @@
 #define RECORD "segue/record/1"
 #define REJECT_KEY "segue/reject-key/1"
 #define REJECT_VALUE "segue/reject-value/1"
+#define CREDENTIAL "segue/credential/1"
 
 typedef int transform(const struct sg_keyring *ring, const char *domain, const struct sg_slice *aad,
                       int n_aad, struct sg_slice in, struct sg_buf *out, struct sg_err *err);
@@ -86,4 +87,24 @@ sg_open_reject_value(const struct sg_keyring *ring, const char *realm, const uin
                      struct sg_slice sealed, struct sg_buf *out, struct sg_err *err)
 {
     return bound(sg_open, ring, REJECT_VALUE, realm, by_digest(key_digest), sealed, out, err);
+}
+
+int
+sg_seal_credential(const struct sg_keyring *ring, const char *realm, const uint8_t *login,
+                   const char *subject, struct sg_slice hash, struct sg_buf *out,
+                   struct sg_err *err)
+{
+    const struct sg_slice aad[] = {sg_str(realm), by_digest(login), sg_str(subject)};
+
+    return sg_seal(ring, CREDENTIAL, aad, 3, hash, out, err);
+}
+
+int
+sg_open_credential(const struct sg_keyring *ring, const char *realm, const uint8_t *login,
+                   const char *subject, struct sg_slice sealed, struct sg_buf *out,
+                   struct sg_err *err)
+{
+    const struct sg_slice aad[] = {sg_str(realm), by_digest(login), sg_str(subject)};
+
+    return sg_open(ring, CREDENTIAL, aad, 3, sealed, out, err);
 }

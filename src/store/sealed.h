@@ -15,6 +15,7 @@
  *   session.record      segue/record/1           realm, sid
  *   reject.key_sealed   segue/reject-key/1       realm, key digest
  *   reject.value_sealed segue/reject-value/1     realm, key digest
+ *   credential.hash     segue/credential/1       realm, login's digest, subject
  */
 
 /* session.handle: the session's key in the legacy store. */
@@ -42,5 +43,14 @@ SG_MUST_USE int sg_seal_reject_value(const struct sg_keyring *ring, const char *
 SG_MUST_USE int sg_open_reject_value(const struct sg_keyring *ring, const char *realm,
                                      const uint8_t *key_digest, struct sg_slice sealed,
                                      struct sg_buf *out, struct sg_err *err);
+
+/* credential.hash: a password hash as migrated. Bound to the subject too: who can write rows cannot
+ * make his own password another's. */
+SG_MUST_USE int sg_seal_credential(const struct sg_keyring *ring, const char *realm,
+                                   const uint8_t *login, const char *subject, struct sg_slice hash,
+                                   struct sg_buf *out, struct sg_err *err);
+SG_MUST_USE int sg_open_credential(const struct sg_keyring *ring, const char *realm,
+                                   const uint8_t *login, const char *subject,
+                                   struct sg_slice sealed, struct sg_buf *out, struct sg_err *err);
 
 #endif

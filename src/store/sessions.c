@@ -88,7 +88,8 @@ static const struct sg_pg_stmt st_subjects = {
 
 static const struct sg_pg_stmt st_subjects_read = {
     "store.sessions_subjects_read",
-    "SELECT i.ord, s.epoch, s.status = 'banned', s.source_version "
+    "SELECT i.ord, s.epoch, s.status = 'banned' OR s.locked, s.source_version, "
+    "-segue.ms_until(s.logout_at) "
     "FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY AS i(realm, bucket, subject, "
     "ord) JOIN segue.subject AS s USING (realm, bucket, subject)",
     3, 0, false};
@@ -201,6 +202,7 @@ sg_sessions_take(struct sg_part *part, struct sg_session_row *rows)
         r->created_ms = r->expires_in_ms = r->absolute_in_ms = r->version = 0;
         r->epoch = 0;
         r->source_version = -1;
+        r->logout_ago_ms = INT64_MAX;
     }
     for (i = 0; i < sg_pg_rows(b, CALL_PUT); i++)
         for (n = sg_part_rows_of(part, CALL_PUT, i, &e); n > 0; n--, e++) {
@@ -220,6 +222,7 @@ sg_sessions_take(struct sg_part *part, struct sg_session_row *rows)
             r->epoch = (int)sg_pg_int(b, CALL_SUBJECTS, i, 1, 0);
             r->banned = sg_read_bool(part, CALL_SUBJECTS, i, 2);
             r->source_version = sg_pg_int(b, CALL_SUBJECTS, i, 3, -1);
+            r->logout_ago_ms = sg_pg_int(b, CALL_SUBJECTS, i, 4, INT64_MAX);
         }
 }
 

@@ -94,6 +94,8 @@ struct sg_session_row {
     int epoch;    /* of the subject; 0 if unknown */
     bool banned;
     int64_t source_version; /* of the subject's roles; -1 = unknown */
+    int64_t logout_ago_ms; /* since the subject's last "log out everywhere", as the row was written;
+                            * INT64_MAX = none. A proof read before that proves nothing. */
 };
 void sg_store_put_sessions(struct sg_store *store, struct sg_session_row *rows, int n,
                            uint64_t deadline_ns, sg_store_done done, void *ctx);
@@ -211,9 +213,10 @@ struct sg_subject_read {
     int bucket;
     const char *subject;
     /* out */
-    bool found; /* and its identity was written once */
+    bool found;  /* and its identity was written once */
+    bool locked; /* banned by an operator, whatever its source says; also where it is not found */
     int epoch;
-    bool banned;
+    bool banned; /* by its source */
     int64_t source_version;
     struct sg_buf roles, permissions, attributes; /* free with sg_subject_read_clear */
 };
@@ -223,11 +226,14 @@ void sg_subject_read_clear(struct sg_subject_read *row);
 
 /* ---- refresh tokens (rule 10) ---- */
 
+#define SG_WORDS_BYTES 1024 /* a list of audiences, and of scopes, with its NUL */
+
 struct sg_refresh_new {
     const char *realm;
     int bucket;
     uint8_t digest[SG_DIGEST_BYTES], sid[SG_SID_BYTES], chain[SG_SID_BYTES];
-    const char *client_id, *audience;
+    const char *client_id;
+    const char *audience, *scope; /* words (base/words.h) */
     int64_t expires_in_ms;
 };
 /* SG_E_DENIED when the session has ended. Never beyond the session's absolute limit. */
@@ -258,7 +264,7 @@ struct sg_rotate {
     /* out */
     enum sg_rotation outcome;
     uint8_t sid[SG_SID_BYTES];
-    char audience[257];
+    char audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
     struct sg_buf successor_sealed; /* owned by the caller: sg_buf_free */
     uint8_t successor_digest[SG_DIGEST_BYTES];
 };
@@ -267,14 +273,17 @@ struct sg_rotate {
 void sg_store_rotate(struct sg_store *store, struct sg_rotate *rotate, uint64_t deadline_ns,
                      sg_store_done done, void *ctx);
 
-/* Which session a refresh token belongs to; found false when it is unknown or another client's. */
+/* What a refresh token is, without using it. */
 struct sg_refresh_read {
     const char *realm;
     int bucket;
     uint8_t digest[SG_DIGEST_BYTES];
-    const char *client_id;
+    /* out */
     bool found;
+    bool current; /* neither used, ended nor expired; its session is another question */
     uint8_t sid[SG_SID_BYTES];
+    char client_id[65], audience[SG_WORDS_BYTES], scope[SG_WORDS_BYTES];
+    int64_t issued_sec, expires_sec; /* Unix time */
 };
 void sg_store_get_refresh(struct sg_store *store, struct sg_refresh_read *token,
                           uint64_t deadline_ns, sg_store_done done, void *ctx);

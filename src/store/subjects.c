@@ -28,7 +28,7 @@ static const struct sg_pg_stmt st_change = {
     "n AS MATERIALIZED (SELECT i.ord, t.realm, t.bucket, t.subject, t.source_version AS "
     "old_version, "
     "t.epoch AS old_epoch, t.status AS old_status, t.roles AS old_roles, "
-    "t.permissions AS old_permissions, t.attributes AS old_attributes, r.newer AS taken, "
+    "t.permissions AS old_permissions, t.attributes AS old_attributes, r.newer AS taken, t.locked, "
     "CASE WHEN NOT r.newer THEN t.status WHEN i.active THEN 'active' ELSE 'banned' END AS status, "
     "CASE WHEN r.newer THEN i.roles::text[] ELSE t.roles END AS roles, "
     "CASE WHEN r.newer THEN i.permissions::text[] ELSE t.permissions END AS permissions, "
@@ -49,12 +49,13 @@ static const struct sg_pg_stmt st_change = {
     "AND t.subject = d.subject AND (d.differs OR d.source_version <> d.old_version)), "
     "f AS (INSERT INTO segue.revocation (realm, bucket, kind, subject, status, epoch, "
     "source_version, roles, permissions, attributes) SELECT realm, bucket, 'subject', subject, "
-    "status, epoch, source_version, roles, permissions, attributes FROM d WHERE d.differs AND NOT "
+    "CASE WHEN locked THEN 'banned' ELSE status END, epoch, source_version, roles, permissions, "
+    "attributes FROM d WHERE d.differs AND NOT "
     "(d.old_version = -1 "
     "AND d.epoch = d.old_epoch AND d.status = 'active' AND NOT EXISTS (SELECT FROM segue.session "
     "AS s WHERE s.realm = d.realm AND s.bucket = d.bucket AND s.subject = d.subject "
     "AND s.ended_at IS NULL)) ORDER BY d.ord) "
-    "SELECT ord, epoch, status = 'banned', source_version, taken FROM d",
+    "SELECT ord, epoch, status = 'banned' OR locked, source_version, taken FROM d",
     10, 0, false};
 
 enum { CALL_CHANGE = 2 };
@@ -143,9 +144,8 @@ sg_store_put_subjects(struct sg_store *store, struct sg_subject_row *rows, int n
 static const struct sg_pg_stmt st_get = {
     "store.subjects_get",
     "SELECT i.ord, s.epoch, s.status = 'banned', s.source_version, s.roles, s.permissions, "
-    "s.attributes FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY "
-    "AS i(realm, bucket, subject, ord) JOIN segue.subject AS s USING (realm, bucket, subject) "
-    "WHERE s.source_version >= 0",
+    "s.attributes, s.locked FROM unnest($1::text[], $2::int[], $3::text[]) WITH ORDINALITY "
+    "AS i(realm, bucket, subject, ord) JOIN segue.subject AS s USING (realm, bucket, subject)",
     3, 0, false};
 
 struct get_op {
@@ -187,7 +187,10 @@ get_take(struct sg_store_op *op, struct sg_part *part)
         for (n = sg_part_rows_of(part, 0, i, &e); n > 0; n--, e++) {
             struct sg_subject_read *r = &rows[e->row];
 
-            r->found = true;
+            r->locked = sg_read_bool(part, 0, i, 7);
+            r->found = sg_pg_int(&part->batch, 0, i, 3, -1) >= 0;
+            if (!r->found)
+                continue;
             r->epoch = (int)sg_pg_int(&part->batch, 0, i, 1, 0);
             r->banned = sg_read_bool(part, 0, i, 2);
             r->source_version = sg_pg_int(&part->batch, 0, i, 3, -1);

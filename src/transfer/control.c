@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "transfer/control.h"
 
+#include "base/encode.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +20,10 @@ static const struct sg_pg_stmt lead_stmt = {
 };
 static const struct sg_pg_stmt map_stmt = {
     .name = "transfer_map",
-    .sql = "SELECT string_agg(lpad(to_hex(shard), 2, '0'), '' ORDER BY bucket)"
+    .sql = "SELECT string_agg(lpad(to_hex(shard), 2, '0'), '' ORDER BY bucket),"
+           " (SELECT root_check FROM segue_control.policy WHERE realm = $1)"
            " FROM segue_control.bucket_map HAVING count(*) = 4096",
+    .n_params = 1,
 };
 static const struct sg_pg_stmt job_stmt = {
     .name = "transfer_job",
@@ -160,6 +164,24 @@ take_map(struct sg_control_state *s, struct sg_slice hex)
     return 0;
 }
 
+/* With another root every session found would be stored as a stranger's. */
+static int
+check_root(const struct sg_bridge *b, struct sg_control_state *s)
+{
+    struct sg_slice stored = sg_pg_value(&s->batch, 0, 0, 1);
+    struct sg_hash check;
+    char hex[2 * SG_HASH_BYTES + 1];
+
+    if (b->ring == NULL || stored.len == 0)
+        return 0;
+    check = sg_realm_key(b->ring, b->realm, SG_PURPOSE_CHECK);
+    sg_hex(check.b, sizeof check.b, hex);
+    return sg_slice_eq(stored, sg_str(hex))
+               ? 0
+               : sg_fail(&s->err, SG_E_DENIED, "keyring",
+                         "its root is not the one realm %s was laid out with", b->realm);
+}
+
 static void
 take_job(struct sg_control_state *s)
 {
@@ -201,6 +223,8 @@ on_read(struct sg_pg_batch *batch)
     s->err = batch->err;
     if (s->rc == 0) {
         s->rc = take_map(s, sg_pg_value(batch, 0, 0, 0));
+        if (s->rc == 0)
+            s->rc = check_root(s->bridge, s);
         take_job(s);
         take_continuity(s);
     }
@@ -216,7 +240,8 @@ sg_control_read(const struct sg_bridge *b, struct sg_control_state *s)
     memset(&s->batch, 0, sizeof s->batch);
     memset(&s->job, 0, sizeof s->job);
     memset(&s->continuity, 0, sizeof s->continuity);
-    add(&s->batch, &map_stmt, NULL);
+    s->bridge = b;
+    add(&s->batch, &map_stmt, &realm);
     add(&s->batch, &job_stmt, &realm);
     add(&s->batch, &continuity_stmt, &realm);
     submit(b, &s->batch, on_read);

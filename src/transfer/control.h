@@ -44,9 +44,11 @@ struct sg_control_state {
     uint8_t map[SG_BUCKETS];
     struct sg_job job;
     struct sg_continuity_row continuity;
+    const struct sg_bridge *bridge;
     struct sg_pg_batch batch;
 };
-/* SG_E_NOT_FOUND where the control schema has no bucket map (`segue init` lays it down). */
+/* SG_E_NOT_FOUND where the control schema has no bucket map (`segue init` lays it down);
+ * SG_E_DENIED where the keyring has another root than the realm was laid out with. */
 void sg_control_read(const struct sg_bridge *bridge, struct sg_control_state *state);
 
 /* One writing statement. */

@@ -54,7 +54,7 @@ export async function startRevocations({ n = 3, shards = 2, users = 5000, main =
       act: (s) => row(s, "roles = '{user,chief of all}'"),
       seen: async (i, s) => {
         const r = await i.verify({ bearer: s.access_token });
-        return r.status === 200 && r.roles === 'user,chief of all' && decodeJwt(r.jwt).claims.roles.includes('chief of all');
+        return r.status === 200 && r.roles === 'user,chief%20of%20all' && decodeJwt(r.jwt).claims.roles.includes('chief of all');
       },
     },
     'permission change': {

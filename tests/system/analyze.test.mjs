@@ -206,3 +206,30 @@ describe('what is written', () => {
     assert.equal(await sql(db, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.evils'::regclass AND attnum > 0"), '8'); // the field without a name is in the rest
   });
 });
+
+describe('tokens of a store that no configuration speaks of', () => {
+  test('are said to be of the framework that wrote them, and no id is shown', async () => {
+    const { createClient } = npm('redis');
+    const redis = await createClient({ url: `${cluster.redis.url}/5` }).connect();
+    const ids = Array.from({ length: 60 }, (_, i) => `4wu4k3hxeuwyB1h8mUjHt7Y9scB1${String(i).padStart(4, 'x')}`);
+    for (const [i, id] of ids.entries()) {
+      const cookie = { originalMaxAge: 3600e3, expires: new Date(Date.now() + (i % 2 ? 3600e3 : 60e3)).toISOString(), httpOnly: true, path: '/' };
+      await redis.set(`sess:${id}`, JSON.stringify({ cookie, passport: { user: i }, cart: [1], csrfSecret: 'x', flash: {} }), { PX: 3600e3 });
+    }
+    const lone = '9f86d081884c7d659a2feaa0c55ad015';
+    await redis.set(`shiro:session:${lone}`, Buffer.from('aced00057372002a6f72672e6170616368652e736869726f2e73657373696f6e2e6d67742e53696d706c6553657373696f6e', 'hex'));
+    await redis.set('PHPREDIS_SESSION:abcdefgh1', 'user_id|i:42;');
+    await redis.set('PHPREDIS_SESSION:abcdefgh2', 'user_id|i:43;');
+    await redis.close();
+    const out = await ok('analyze', 'tokens', `${cluster.redis.url}/5`, '--json');
+    const text = await ok('analyze', 'tokens', `${cluster.redis.url}/5`);
+    for (const all of [out, text]) for (const id of [...ids, lone]) assert.ok(!all.includes(id), all);
+    const found = JSON.parse(out).collections;
+    const express = found.find((c) => c.name === 'sess:*');
+    assert.deepEqual(express.frameworks.map((f) => [f.name, f.n]), [['express-session (connect-redis)', 60]]);
+    assert.equal(express.extended, 30);
+    assert.equal(express.ids.longest, 32);
+    assert.deepEqual(Object.fromEntries(express.members.map((m) => [m.name, m.kind])), { cookie: 'cookie', passport: 'identity', cart: 'cart', csrfSecret: 'csrf', flash: 'flash' });
+    assert.deepEqual(found.flatMap((c) => c.frameworks.map((f) => f.name)).sort(), ['Apache Shiro (shiro-redis)', 'PHP (phpredis session handler)', 'express-session (connect-redis)']);
+  });
+});

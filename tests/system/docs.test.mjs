@@ -61,6 +61,15 @@ describe('the schema', () => {
   }
 });
 
+test('docs/libsegue.md says what the header says, and every function of it is explained', () => {
+  const made = spawnSync(process.execPath, [path.join(root, 'docs/api.mjs'), '--check'], { encoding: 'utf8' });
+  assert.equal(made.status, 0, made.stderr);
+  const page = read('docs/libsegue.md');
+  const functions = [...read('include/segue/segue.h').matchAll(/\b(segue_\w+)\(/g)].map((m) => m[1]);
+  assert.ok(functions.length > 20, `${functions.length} functions found`);
+  for (const name of functions) assert.ok(page.includes(`${name}(`), `docs/libsegue.md has no ${name}`);
+});
+
 test('docs/flows.md tells what a crash leaves at every fault point of the code', () => {
   const flows = read('docs/flows.md');
   const points = new Set();

@@ -252,7 +252,7 @@ describe('the token endpoint', () => {
     refused(await token({ ...good, subject_token: 's:forged.signature' }), 400, 'invalid_grant');
     refused(await token({ ...good, subject_token: w.credential('x'.repeat(32)).signed }), 400, 'invalid_grant');
     refused(await token({ ...good, subject_token: (await w.session(undefined)).signed }), 400, 'invalid_grant');
-    refused(await token({ grant_type: 'refresh_token', client_id: 'api' }), 400, 'invalid_grant');
+    refused(await token({ grant_type: 'refresh_token', client_id: 'api' }), 400, 'invalid_request', /refresh_token/);
     const twice = await a.request('POST', '/oauth2/token', { body: `${new URLSearchParams(good)}&client_id=web`, headers: { 'content-type': 'application/x-www-form-urlencoded' } });
     refused(twice, 400, 'invalid_request');
     assert.equal((await token({ ...good, client_id: 'backend', client_secret: w.backendSecret, audience: AUDIENCE })).status, 200);

@@ -113,7 +113,7 @@ describe('a JWT with outdated roles', () => {
   test('is answered with the current ones and minted anew: for upstream, and for the cookie it came in', async () => {
     const s = await login();
     await w.app(`UPDATE users SET roles = '{"Ünïcode rôle","a b","x:y/z"}', permissions = '{docs:read}' WHERE id = ${s.subject}`);
-    const text = (h) => Buffer.from(h, 'latin1').toString();
+    const text = (h) => h.split(',').map(decodeURIComponent).join();
     for (const i of [a, b]) {
       const bearer = await until('the new roles', async () => {
         const v = await i.verify({ bearer: s.access_token });
@@ -174,9 +174,10 @@ test('a feed older than its limit has the configured answer, and not before', as
       const got = [await status(i, good), await status(i, ended)];
       const after = await age(i);
       if (after < STALE_MS) assert.deepEqual(got, [200, 200], `${i.name}, ${after} ms old`);
-      if (before > STALE_MS + 1) assert.deepEqual(got, stale, `${i.name}, ${before} ms old`);
+      const stays = before > STALE_MS + 1 && after > before; // no late beat came meanwhile
+      if (stays) assert.deepEqual(got, stale, `${i.name}, ${before} ms old`);
       seen.fresh += after < STALE_MS;
-      seen.stale += before > STALE_MS + 1;
+      seen.stale += stays;
     }
     await sleep(10);
   }

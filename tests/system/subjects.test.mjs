@@ -5,6 +5,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
 
+import { judged } from '../lib/openapi.mjs';
 import { decodeJwt, startWorld } from '../lib/segue.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
@@ -53,7 +54,7 @@ before(async () => {
   w.secrets.add(secret.toString('base64'));
   const init = await w.run('init');
   assert.equal(init.code, 0, init.stderr);
-  [a, b] = await Promise.all([w.serve('a'), w.serve('b')]);
+  [a, b] = (await Promise.all([w.serve('a'), w.serve('b')])).map(judged);
   for (const realm of w.realms) {
     await w.proveContinuity(realm);
     await w.policy(realm, { phase: 'exchange', percent: 100 });

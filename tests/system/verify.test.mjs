@@ -160,7 +160,7 @@ describe('in exchange', () => {
 
   test('a revoked JWT falls through to the legacy credential, and alone is nobody', async () => {
     const [one, two] = [await login(50), await login(51)];
-    assert.equal((await a.revoke(one.jwt, { realm })).status, 200);
+    assert.equal((await a.revoke(one.jwt, { realm, client_id: 'web' })).status, 200);
     const alone = await a.verify({ realm, cookies: { [JWT_COOKIE]: one.jwt } });
     subset(alone, { ...nobody, removed: true });
     assert.equal((await a.verify({ realm, bearer: one.jwt })).status, 401);
@@ -169,9 +169,21 @@ describe('in exchange', () => {
     assert.equal(decodeJwt(through.handed).claims.sub, '51');
   });
 
+  test('a JWT shown again is known without its signature, and ends with its session all the same', async () => {
+    const known = () => a.metric(`segue_tokens_verified_total{realm="${realm}",by="cache"}`);
+    const { jwt } = await login(54);
+    subset(await a.verify({ realm, bearer: jwt }), { status: 200, subject: '54' });
+    const before = await known();
+    for (let i = 0; i < 3; i++) subset(await a.verify({ realm, bearer: jwt }), { status: 200, subject: '54' });
+    assert.equal((await known()) - before, 3);
+    assert.equal((await a.revoke(jwt, { realm })).status, 200);
+    assert.equal((await a.verify({ realm, bearer: jwt })).status, 401);
+    assert.ok((await known()) - before > 3);
+  });
+
   test('a logout through Segue ends the legacy session too', async () => {
     const s = await login(52);
-    assert.equal((await a.revoke(s.jwt, { realm })).status, 200);
+    assert.equal((await a.revoke(s.jwt, { realm, client_id: 'web' })).status, 200);
     assert.equal(await w.redisOf(realm).exists(s.key), 0);
     subset(await a.verify({ realm, cookies: { [LEGACY_COOKIE]: s.cookie } }), nobody);
     await w.writeRecord(s, 52); // the app writes back what it had in hand

@@ -43,6 +43,40 @@ base64url_is_strict(void **state)
         assert_int_equal(sg_b64url_decode(sg_str(bad[i]), out, sizeof out), -1);
 }
 
+/* Long ones are decoded in runs, with another code for what is left over. */
+static void
+base64url_of_any_length_comes_back_and_knows_every_foreign_byte(void **state)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[200], out[200];
+    char text[272];
+    size_t n, len, i;
+    int c;
+
+    (void)state;
+    for (n = 0; n <= sizeof bytes; n++) {
+        sg_random(bytes, n);
+        len = sg_b64url_text(bytes, n, text);
+        assert_int_equal(sg_b64url_decode(sg_slice(text, len), out, n), n);
+        assert_memory_equal(out, bytes, n);
+        if (n > 0)
+            assert_int_equal(sg_b64url_decode(sg_slice(text, len), out, n - 1), -1);
+    }
+    for (i = 0; i < len; i++)
+        for (c = 0; c < 256; c++) {
+            char was = text[i];
+            bool known = c != 0 && strchr(alphabet, c) != NULL;
+
+            text[i] = (char)c;
+            /* the last character of 200 bytes has two stray bits */
+            known = known && (i + 1 < len || (strchr(alphabet, c) - alphabet) % 4 == 0);
+            assert_int_equal(sg_b64url_decode(sg_slice(text, len), out, sizeof out),
+                             known ? (ptrdiff_t)sizeof out : -1);
+            text[i] = was;
+        }
+}
+
 static void
 base64_without_padding(void **state)
 {
@@ -116,6 +150,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_stops_at_its_maximum),
         cmocka_unit_test(base64url_is_strict),
+        cmocka_unit_test(base64url_of_any_length_comes_back_and_knows_every_foreign_byte),
         cmocka_unit_test(base64_without_padding),
         cmocka_unit_test(field_hash_tells_lists_apart),
         cmocka_unit_test(yaml_errors_name_the_place),

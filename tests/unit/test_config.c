@@ -183,6 +183,35 @@ a_url_may_come_from_the_environment(void **state)
     sg_config_free(c);
 }
 
+static void
+keys_are_rotated_as_configured(void **state)
+{
+    struct sg_config *config;
+    struct sg_err err;
+    const struct sg_realm_config *r;
+
+    (void)state;
+    assert_int_equal(load("", "", &config, &err), 0);
+    r = &config->realms[0];
+    assert_int_equal(r->keys.rotate_every_ms, 30 * 86400000LL);
+    assert_int_equal(r->keys.publish_ahead_ms, 3600000);
+    assert_int_equal(r->token.max_bytes, 8192);
+    sg_config_free(config);
+    assert_int_equal(load("",
+                          "    keys: {rotate_every: 0s, publish_ahead: 2m}\n"
+                          "    token: {alg: Ed25519, max_bytes: 2048}\n",
+                          &config, &err),
+                     0);
+    r = &config->realms[0];
+    assert_int_equal(r->keys.rotate_every_ms, 0);
+    assert_int_equal(r->keys.publish_ahead_ms, 120000);
+    assert_string_equal(r->token.alg, "EdDSA"); /* RFC 9864 names the same */
+    assert_int_equal(r->token.max_bytes, 2048);
+    sg_config_free(config);
+    assert_int_equal(load("", "    keys: {rotate_every: 1h}\n", &config, &err), -1);
+    assert_non_null(strstr(err.text, "at least twice 'publish_ahead'"));
+}
+
 /* The realm's identity as a JSON-like mapping, or NULL where the configuration is refused. */
 static int
 load_identity(const char *identity, struct sg_config **out, struct sg_err *err)
@@ -276,6 +305,104 @@ an_identity_that_is_unsafe_or_makes_no_sense_is_refused(void **state)
     sg_config_free(c);
 }
 
+static void
+a_client_has_the_grants_and_audiences_it_is_given(void **state)
+{
+    const struct sg_client_config *client;
+    const struct sg_realm_config *r;
+    struct sg_config *c;
+
+    (void)state;
+    put("open", "0123456789abcdef\n", 0600);
+    assert_int_equal(load("",
+                          "      - id: b\n        secret_file: open\n"
+                          "        grants: [client_credentials]\n        scope: [r, w]\n"
+                          "        roles: [service]\n        permissions: [sync]\n"
+                          "      - {id: rs, secret_file: open, grants: []}\n",
+                          &c, NULL),
+                     0);
+    r = sg_config_realm(c, NULL);
+    client = sg_config_client(r, sg_str("b"));
+    assert_int_equal(client->grants, SG_GRANT_CLIENT);
+    assert_string_equal(client->scope[1], "w");
+    assert_null(client->scope[2]);
+    assert_string_equal(client->roles[0], "service");
+    assert_string_equal(client->permissions[0], "sync");
+    assert_ptr_equal(client->audiences[0], r->audiences[0]);
+    assert_int_equal(sg_config_client(r, sg_str("rs"))->grants, 0);
+    client = sg_config_client(r, sg_str("web"));
+    assert_int_equal(client->grants, SG_GRANT_EXCHANGE | SG_GRANT_REFRESH);
+    assert_null(client->scope[0]);
+    assert_null(sg_config_client(r, sg_str("nobody")));
+    sg_config_free(c);
+}
+
+static void
+what_a_client_cannot_have_is_refused_where_it_stands(void **state)
+{
+    static const struct {
+        const char *client, *why;
+    } bad[] = {
+        {"{id: b, grants: [client_credentials]}", ":17:26: key 'grants': client_credentials is for "
+                                                  "confidential clients"},
+        {"{id: b, grants: [password]}", ":17:26: key 'grants': expected token_exchange"},
+        {"{id: b, scope: ['a b']}", ":17:25: key 'scope': 'a b' is no scope"},
+        {"{id: b, audiences: [https://x]}", ":17:29: key 'audiences': the realm has no"},
+        {"{id: b, roles: ['']}", "key 'roles': a name is empty"},
+        {"{id: 'b c'}", ":17:10: a client id has"},
+        {"{id: b, secret_file: empty}", "fewer than 16 bytes can be guessed"},
+        {"{id: b, grant: []}", "grant"},
+    };
+    struct sg_config *c;
+    char text[1024];
+    struct sg_err err;
+    size_t i;
+
+    (void)state;
+    put("empty", "123456789012345\n", 0600);
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(text, sizeof text, "      - %s\n", bad[i].client);
+        assert_int_equal(load("", text, &c, &err), -1);
+        snprintf(text, sizeof text, "%s: %s", err.place, err.text);
+        if (strstr(text, bad[i].why) == NULL)
+            fail_msg("'%s' does not say '%s'", text, bad[i].why);
+    }
+}
+
+static void
+an_issuer_is_https_or_on_loopback_and_nothing_else(void **state)
+{
+    static const char *const bad[] = {"http://127.0.0.1.evil.example",
+                                      "http://localhost.evil",
+                                      "https://",
+                                      "https:///x",
+                                      "https://a?b",
+                                      "https://a#b",
+                                      "https://user@a",
+                                      "ftp://a",
+                                      "http://a",
+                                      "https://a b"};
+    static const char *const good[] = {"https://a", "https://a/b", "http://127.0.0.1:80/x",
+                                       "http://localhost", "http://[::1]:8080"};
+    struct sg_config *c;
+    char text[512];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof bad / sizeof bad[0] + sizeof good / sizeof good[0]; i++) {
+        bool is_bad = i < sizeof bad / sizeof bad[0];
+
+        snprintf(text, sizeof text,
+                 "  second:\n    issuer: '%s'\n    audiences: [a]\n"
+                 "    legacy: {url: r, codec: e, cookie: c, secrets_file: secrets}\n"
+                 "    identity: {url: u, lookup: L, changes: C}\n    clients: [{id: web}]\n",
+                 is_bad ? bad[i] : good[i - sizeof bad / sizeof bad[0]]);
+        assert_int_equal(load("", text, &c, NULL), is_bad ? -1 : 0);
+        if (!is_bad)
+            sg_config_free(c);
+    }
+}
+
 int
 main(void)
 {
@@ -283,9 +410,13 @@ main(void)
         cmocka_unit_test(what_is_not_said_has_the_documented_default),
         cmocka_unit_test(secrets_are_lines_without_their_ends_and_private),
         cmocka_unit_test(the_scale_shortens_lifetimes_and_never_lags_or_timeouts),
+        cmocka_unit_test(keys_are_rotated_as_configured),
         cmocka_unit_test(a_url_may_come_from_the_environment),
         cmocka_unit_test(an_http_source_has_defaults_and_credentials_from_a_file),
         cmocka_unit_test(an_identity_that_is_unsafe_or_makes_no_sense_is_refused),
+        cmocka_unit_test(a_client_has_the_grants_and_audiences_it_is_given),
+        cmocka_unit_test(what_a_client_cannot_have_is_refused_where_it_stands),
+        cmocka_unit_test(an_issuer_is_https_or_on_loopback_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

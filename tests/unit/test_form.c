@@ -77,6 +77,22 @@ what_is_broken_is_refused(void **state)
     assert_refused(many, strlen(many), "more than 16");
 }
 
+static void
+only_targets_may_be_given_several_times(void **state)
+{
+    struct sg_form f;
+
+    (void)state;
+    assert_int_equal(sg_form_parse(&f, sg_str("resource=a&resource=&audience=x&resource=b"), NULL),
+                     0);
+    assert_true(sg_slice_eq(sg_form_nth(&f, "resource", 0), sg_str("a")));
+    assert_true(sg_slice_eq(sg_form_nth(&f, "resource", 1), sg_str("b")));
+    assert_null(sg_form_nth(&f, "resource", 2).ptr);
+    assert_null(sg_form_nth(&f, "audience", 1).ptr);
+    sg_form_clear(&f);
+    assert_refused("scope=a&scope=b", 15, "twice");
+}
+
 int
 main(void)
 {
@@ -84,6 +100,7 @@ main(void)
         cmocka_unit_test(values_are_decoded),
         cmocka_unit_test(what_is_absent_or_empty_is_omitted),
         cmocka_unit_test(what_is_broken_is_refused),
+        cmocka_unit_test(only_targets_may_be_given_several_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

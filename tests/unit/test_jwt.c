@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "segue/segue.h"
+#include "jwt_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,14 +54,7 @@ tear_down(void **state)
 static enum segue_status
 check_at(const char *token, size_t len, int64_t now, struct segue_claims *claims)
 {
-    static struct segue_verify_buf buf;
-    char *exact = malloc(len != 0 ? len : 1); /* so that ASan sees a read past the end */
-    enum segue_status status;
-
-    memcpy(exact, token, len);
-    status = segue_verify(set, &policy, now, exact, len, &buf, claims);
-    free(exact); /* nor may the claims point into the token */
-    return status;
+    return jwt_check(set, &policy, now, token, len, claims);
 }
 
 static struct segue_claims

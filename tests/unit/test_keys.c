@@ -343,6 +343,54 @@ signing_keys_come_back_from_their_seal(void **state)
     sg_keyring_free(ring);
 }
 
+static void
+a_new_key_opens_again_and_a_secret_has_no_public_half(void **state)
+{
+    static const char *const algs[] = {"ES256", "EdDSA", "HS256"};
+    struct sg_keyring *ring = ring_of("root:" HEX32 "\nk1:" HEX32 "\n");
+    struct sg_new_key key, other;
+    struct segue_key *back;
+    struct sg_err err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof algs / sizeof algs[0]; i++) {
+        assert_int_equal(sg_new_key_make(ring, "shop", algs[i], &key, &err), 0);
+        assert_int_equal(sg_new_key_make(ring, "shop", algs[i], &other, &err), 0);
+        assert_string_not_equal(key.kid, other.kid);
+        assert_int_equal(
+            sg_signing_key_open(ring, "shop", key.kid, sg_buf_slice(&key.sealed), &back, &err), 0);
+        assert_string_equal(segue_alg_name(segue_key_alg(back)), algs[i]);
+        assert_true(segue_key_has_private(back));
+        assert_int_equal(key.public_jwk[0] == '\0', strcmp(algs[i], "HS256") == 0);
+        assert_null(strstr(key.public_jwk, "\"d\""));
+        segue_key_free(back);
+        sg_new_key_clear(&key);
+        sg_new_key_clear(&other);
+    }
+    assert_int_equal(sg_new_key_make(ring, "shop", "none", &key, &err), -1);
+    sg_new_key_clear(&key);
+    sg_keyring_free(ring);
+}
+
+static void
+a_keyring_is_named_by_a_path_or_an_environment_variable(void **state)
+{
+    struct sg_keyring *ring;
+    struct sg_err err;
+
+    (void)state;
+    assert_true(sg_keyring_is_env("${RING}"));
+    assert_false(sg_keyring_is_env("${RING"));
+    assert_false(sg_keyring_is_env("ring"));
+    setenv("SEGUE_TEST_RING2", "root:" HEX32 ",k7:" HEX32, 1);
+    assert_int_equal(sg_keyring_load("${SEGUE_TEST_RING2}", &ring, &err), 0);
+    assert_string_equal(sg_keyring_sealing_id(ring), "k7");
+    sg_keyring_free(ring);
+    assert_int_equal(sg_keyring_load("${SEGUE_TEST_NOT_SET}", &ring, &err), -1);
+    assert_int_equal(err.code, SG_E_NOT_FOUND);
+}
+
 int
 main(void)
 {
@@ -357,6 +405,8 @@ main(void)
         cmocka_unit_test(sealing_is_bounded),
         cmocka_unit_test(version_1_blobs_stay_readable),
         cmocka_unit_test(signing_keys_come_back_from_their_seal),
+        cmocka_unit_test(a_new_key_opens_again_and_a_secret_has_no_public_half),
+        cmocka_unit_test(a_keyring_is_named_by_a_path_or_an_environment_variable),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -62,6 +62,8 @@ compute(json_t *v, char out[129])
         h = sg_store_key_digest(&key, text_of(v, "store_key"));
     } else if (strcmp(fn, "refresh_digest") == 0) {
         h = sg_refresh_digest(&key, text_of(v, "token"));
+    } else if (strcmp(fn, "login_digest") == 0) {
+        h = sg_login_digest(&key, text_of(v, "login"));
     } else if (strcmp(fn, "session_id") == 0) {
         struct sg_sid sid =
             sg_session_id(&key, &digest, text_of(v, "subject"),

@@ -43,7 +43,7 @@ connect_app(void)
 static int
 setup(void **state)
 {
-    static const char *const args[] = {"--notify-keyspace-events", "Eg$lshzxe",
+    static const char *const args[] = {"--notify-keyspace-events", "Kg$lshzxe",
                                        "--proto-max-bulk-len", "64mb", NULL};
 
     (void)state;
@@ -405,8 +405,8 @@ large_values_stay_within_the_batchs_memory(void **state)
     assert_all_seen(g, 9);
     assert_true(g->most_bytes <= 24 * MB);
     for (i = 0; i < 8; i++)
-        assert_string_equal(g->odd[i],
-                            strchr("678", g->key[i][5]) != NULL ? "larger than a batch may be" : "");
+        assert_string_equal(
+            g->odd[i], strchr("678", g->key[i][5]) != NULL ? "larger than a batch may be" : "");
     free(text);
     free(g);
     sg_source_close(s);
@@ -728,11 +728,11 @@ missing_events_are_named(void **state)
     struct follower f;
 
     (void)state;
-    say("CONFIG SET notify-keyspace-events Egx");
+    say("CONFIG SET notify-keyspace-events Kgx");
     start_follow(&f, collections);
     end_follow(&f);
     assert_int_equal(f.err.code, SG_E_INVALID);
-    assert_non_null(strstr(f.err.text, "CONFIG SET notify-keyspace-events EA"));
+    assert_non_null(strstr(f.err.text, "CONFIG SET notify-keyspace-events KA"));
     /* Where CONFIG is forbidden the heartbeat that is not heard tells. */
     say("ACL SETUSER seg on >pw ~* &* +@all -config");
     say("CONFIG SET notify-keyspace-events %s", "");

@@ -43,7 +43,8 @@ put_token(int number, int64_t expires_in_ms)
     struct sg_refresh_new t = {.realm = REALM,
                                .bucket = 5,
                                .client_id = "web",
-                               .audience = "https://app.example.org",
+                               .audience = "https://app.example.org https://api.example.org",
+                               .scope = "read write",
                                .expires_in_ms = expires_in_ms};
     struct env_call call = {0};
 
@@ -118,7 +119,7 @@ a_retry_within_the_grace_gets_the_same_successor(void **state)
     assert_memory_equal(first.successor_digest, digest, sizeof digest);
     assert_memory_equal(second.successor_digest, digest, sizeof digest);
     assert_memory_equal(second.sid, sid, sizeof sid);
-    assert_string_equal(second.audience, "https://app.example.org");
+    assert_string_equal(second.audience, "https://app.example.org https://api.example.org");
     assert_true(sg_slice_eq(sg_buf_slice(&second.successor_sealed), sg_str("one")));
     assert_int_equal(rotate_once(101, 103, 10000), SG_ROTATED);
     sg_buf_free(&first.successor_sealed);
@@ -221,10 +222,11 @@ a_session_idle_for_too_long_is_told_apart_and_loses_nothing(void **state)
 }
 
 static void
-a_token_tells_its_client_its_session(void **state)
+a_token_tells_whose_it_is_without_being_used(void **state)
 {
-    struct sg_refresh_read read = {.realm = REALM, .bucket = 5, .client_id = "web"};
+    struct sg_refresh_read read = {.realm = REALM, .bucket = 5};
     struct env_call call = {0}, again = {0};
+    struct sg_rotate r = use(100, 101, "x");
     uint8_t sid[SG_SID_BYTES];
 
     (void)state;
@@ -235,11 +237,19 @@ a_token_tells_its_client_its_session(void **state)
     assert_int_equal(env_wait(&env, &call), 0);
     env_sid(sid, 1);
     assert_true(read.found);
+    assert_true(read.current);
     assert_memory_equal(read.sid, sid, sizeof sid);
-    read.client_id = "api";
+    assert_string_equal(read.client_id, "web");
+    assert_string_equal(read.audience, "https://app.example.org https://api.example.org");
+    assert_string_equal(read.scope, "read write");
+    assert_int_equal(read.expires_sec - read.issued_sec, 60);
+    assert_int_equal(rotate(&r), SG_ROTATED);
+    assert_string_equal(r.scope, "read write");
+    sg_buf_free(&r.successor_sealed);
     sg_store_get_refresh(env.store, &read, env_deadline(5000), env_done, &again);
     assert_int_equal(env_wait(&env, &again), 0);
-    assert_false(read.found);
+    assert_true(read.found);
+    assert_false(read.current);
 }
 
 static void
@@ -571,7 +581,7 @@ main(void)
         cmocka_unit_test_setup(an_expired_token_is_refused, reset),
         cmocka_unit_test_setup(no_token_outlives_its_session, reset),
         cmocka_unit_test_setup(a_session_idle_for_too_long_is_told_apart_and_loses_nothing, reset),
-        cmocka_unit_test_setup(a_token_tells_its_client_its_session, reset),
+        cmocka_unit_test_setup(a_token_tells_whose_it_is_without_being_used, reset),
         cmocka_unit_test_setup(any_number_of_uses_at_once_agree_on_one_successor, reset),
         cmocka_unit_test_setup(an_end_racing_uses_leaves_no_token, reset),
         cmocka_unit_test_setup(an_end_waits_for_a_use_under_way_and_takes_its_successor_too, reset),

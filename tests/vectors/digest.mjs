@@ -23,6 +23,7 @@ const functions = {
   legacy_binding: v => mac(hex(v.realm_key), F('segue.legacy_binding', V, hex(v.digest)))
     .subarray(0, 12).toString('base64url'),
   refresh_digest: v => mac(hex(v.realm_key), F('segue.refresh_digest', V, v.token)).toString('hex'),
+  login_digest: v => mac(hex(v.realm_key), F('segue.login', V, v.login)).toString('hex'),
   bucket: v => sha(F('segue.bucket', V, v.realm, v.key)).readUInt16BE(0) >> 4,
   refresh_text: v => {
     const b = Buffer.concat([V, Buffer.from([v.bucket >> 8, v.bucket & 255]), hex(v.random)]);
@@ -62,6 +63,7 @@ function inputs() {
       { fn: 'refresh_text', bucket: 2748, random: root },
       { fn: 'refresh_text', bucket: 4095, random: 'ff'.repeat(32) },
       { fn: 'refresh_digest', realm_key: shop, token },
+      { fn: 'login_digest', realm_key: shop, login: 'ada@example.org' },
     ],
   };
 }
