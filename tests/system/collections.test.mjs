@@ -166,6 +166,18 @@ describe('collections into tables', () => {
     assert.equal(await content(), whole);
   });
 
+  test('of a record that was written, not noted, changed and written again, the later copy stays with its own elements', async () => {
+    await anew();
+    const killed = await load(['--chunk-records', '200'], { SEGUE_FAULTS: 'collect.after_commit=kill@10' }); // users, behind eight of products
+    assert.equal(killed.signal, 'SIGKILL');
+    assert.ok((await counts('users')) > 0, 'some users were stored');
+    for (const [key, value] of records)
+      if (key.startsWith('user:')) await t.r.set(key, JSON.stringify({ ...value, name: `${value.name} II`, roles: ['support'], addresses: value.addresses.slice(1) }));
+    assert.equal((await load(['--chunk-records', '200'])).code, 0);
+    const v = await command('verify');
+    assert.equal(v.code, 0, v.stdout + v.stderr);
+  });
+
   test('what cannot be stored is kept with its reason, and the rest goes on', async () => {
     const user = JSON.parse(JSON.stringify(records.get('user:7')));
     const bad = {
