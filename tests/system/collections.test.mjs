@@ -216,4 +216,31 @@ describe('collections into tables', () => {
     const v = await command('verify');
     assert.equal(v.code, 0, v.stdout + v.stderr);
   });
+
+  test('a value of every type is the same on both sides', async () => {
+    const file = path.join(t.dir, 'types.yaml');
+    const column = (name, type) => `      ${name}: {from: ${name}, type: ${JSON.stringify(type)}}\n`;
+    const types = { int: 'integer', yes: 'boolean', real: 'double precision', num: 'numeric', name: 'text', uid: 'uuid', any: 'jsonb', tags: 'text[]',
+      dims: 'bigint[]', amounts: 'numeric[]' };
+    writeFileSync(file, `mapping: 1\nschema: types\ncollections:\n  "type:*":\n    table: things\n    key: [id]\n    shard_key: id\n    expires: expires_at\n    rest: extra\n    columns:\n`
+      + `      id: {from: $key, type: text, not_null: true}\n${Object.entries(types).map(([n, ty]) => column(n, ty)).join('')}`);
+    const docs = [
+      '{"int": -2147483648, "yes": false, "real": 1e-300, "num": 0, "name": "", "tags": [], "dims": [], "amounts": []}',
+      '{"int": 0, "yes": true, "real": -0.5, "num": 100.00, "name": "\\u00e9\\ud83d\\ude00", "uid": "6f1d2c3a-0000-4000-8000-00000000000a", "tags": ["a", ""], "dims": [1, -9007199254740993], "amounts": [0.10, 1e20]}',
+      '{"num": 1e300, "any": {"z": [1.0, 10, 1e2, 0.00010, -0.0], "a": {"b": null, "\\u0001": "\\"\\\\"}, "ab": true}, "more": [{"x": 1.50}]}',
+      '{"num": -0.0000000000000000000000000000012345678901234567890, "any": "text", "real": 5e-324}',
+      '{"num": 123456789012345678901234567890.10, "any": [], "real": 1.7976931348623157e308, "int": 2147483647}',
+      '{"any": null, "num": 10000, "x": null, "y": {}}',
+    ];
+    for (const [i, doc] of docs.entries()) await t.r.set(`type:${i}`, doc, i === 1 ? { EX: 3600 } : {});
+    const on = async (words) => command(words, ['--mapping', file]);
+    const r = await on('transfer load');
+    assert.deepEqual([r.code, r.last?.stored, r.last?.rejected], [0, docs.length, 0], r.stderr + r.stdout);
+    const v = await on('verify');
+    assert.equal(v.code, 0, v.stdout + v.stderr);
+    assert.equal(v.last.buckets_differed, 0, v.stdout);
+    await each("UPDATE types.things SET amounts = '{0.2,1e20}' WHERE id = '1'; UPDATE types.things SET expires_at = expires_at + interval '1 h'");
+    const w = await on('verify');
+    assert.deepEqual(w.last.found.map((d) => `${d.key} ${d.columns}`), ['1 amounts, expires_at'], w.stdout);
+  });
 });
