@@ -70,8 +70,9 @@ take(struct import *im, struct line *line, const char *login, const char *subjec
 
     if (login[0] == '\0' || strlen(login) > SG_LOGIN_MAX)
         return sg_fail(err, SG_E_INVALID, "", "expected a login of 1 to %d bytes", SG_LOGIN_MAX);
-    if (subject[0] == '\0' || strlen(subject) > SG_SUBJECT_MAX)
-        return sg_fail(err, SG_E_INVALID, "", "expected a subject of 1 to %d bytes",
+    if (!sg_is_subject(sg_str(subject)))
+        return sg_fail(err, SG_E_INVALID, "",
+                       "expected a subject of 1 to %d bytes of UTF-8 without control characters",
                        SG_SUBJECT_MAX);
     if (sg_password_parse(sg_str(hash), &parsed, err) != 0)
         return -1;

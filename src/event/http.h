@@ -71,6 +71,8 @@ struct sg_slice sg_http_query(struct sg_http_request *r, const char *name);
 /* The first header of that name, any case; ptr NULL where absent. sg_http_headers_n counts them. */
 struct sg_slice sg_http_header(const struct sg_http_request *r, const char *name);
 int sg_http_headers_n(const struct sg_http_request *r, const char *name);
+/* The last of that name: what the nearest proxy added, behind whatever the client sent. */
+struct sg_slice sg_http_header_last(const struct sg_http_request *r, const char *name);
 /* The peer's address as text, "192.0.2.1" or "2001:db8::1"; "" for a Unix socket. */
 #define SG_HTTP_PEER_MAX 46
 void sg_http_peer(const struct sg_http_request *r, char out[SG_HTTP_PEER_MAX]);

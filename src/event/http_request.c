@@ -245,6 +245,7 @@ sg_http_header(const struct sg_http_request *r, const char *name)
 struct count {
     const char *name;
     int n;
+    struct sg_slice last;
 };
 
 static enum MHD_Result
@@ -254,19 +255,29 @@ count_header(void *ctx, enum MHD_ValueKind kind, const char *key, size_t key_siz
     struct count *c = ctx;
 
     (void)kind;
-    (void)value;
-    (void)value_size;
-    c->n += same_name(key, key_size, c->name);
+    if (same_name(key, key_size, c->name)) {
+        c->n++;
+        c->last = value != NULL ? sg_slice(value, value_size) : sg_slice("", 0);
+    }
     return MHD_YES;
 }
 
 int
 sg_http_headers_n(const struct sg_http_request *r, const char *name)
 {
-    struct count c = {name, 0};
+    struct count c = {.name = name};
 
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, count_header, &c);
     return c.n;
+}
+
+struct sg_slice
+sg_http_header_last(const struct sg_http_request *r, const char *name)
+{
+    struct count c = {.name = name};
+
+    MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, count_header, &c);
+    return c.last;
 }
 
 void

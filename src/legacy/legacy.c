@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "legacy/legacy.h"
 
+#include "base/utf8.h"
+
 #include "legacy/codecs.h"
 #include "legacy/stores.h"
 
 #include <stdlib.h>
+
+bool
+sg_is_subject(struct sg_slice s)
+{
+    size_t i, n;
+
+    for (i = 0; i < s.len; i += n)
+        if ((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f ||
+            (n = sg_utf8_len(s.ptr + i, s.len - i)) == 0)
+            return false;
+    return s.len > 0 && s.len <= SG_SUBJECT_MAX;
+}
 
 static const struct sg_codec *const codecs[] = {
     &sg_codec_express,

@@ -13,6 +13,9 @@
 /* ---- codec: how a framework writes a session; pure, no I/O (src/legacy/codec_*.c) ---- */
 
 #define SG_SUBJECT_MAX 200 /* bytes of a subject id */
+/* Whether it can be one: UTF-8 of 1 to SG_SUBJECT_MAX bytes without control characters. It becomes
+ * a header's value, JSON, a log line and text of the database's. */
+bool sg_is_subject(struct sg_slice text);
 #define SG_LEGACY_KEY_MAX 256
 #define SG_LEGACY_VALUE_MAX (1 << 20)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "legacy/read_all.h"
 
+#include "base/clock.h"
 #include "legacy/store_redis.h"
 #include "redis/resp.h"
 #include "redis/wire.h"
@@ -24,6 +25,7 @@ struct sg_read_batch {
     struct sg_legacy_item *items;
     int n, n_values;
     size_t bytes;
+    uint64_t asked_ns;
 };
 
 /* The hashes of the keys that were read; open addressing, 0 = free. */
@@ -63,6 +65,12 @@ sg_read_batch_items(const struct sg_read_batch *b, int *n)
 {
     *n = b->n;
     return b->items;
+}
+
+uint64_t
+sg_read_batch_asked_ns(const struct sg_read_batch *b)
+{
+    return b->asked_ns;
 }
 
 /* ---- keys that were read ---- */
@@ -314,6 +322,7 @@ read_page(struct reader *r, struct sg_read_batch *b, const char *next, struct sg
     }
     if (strcmp(next, "0") != 0)
         ask_page(r, next);
+    b->asked_ns = sg_mono_ns(sg_clock_system());
     if (flush(r, err) != 0)
         return -1;
     for (first = 0; first < b->n; first += n) {

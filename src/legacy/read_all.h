@@ -13,6 +13,7 @@
 struct sg_read_batch;
 
 const struct sg_legacy_item *sg_read_batch_items(const struct sg_read_batch *batch, int *n);
+uint64_t sg_read_batch_asked_ns(const struct sg_read_batch *batch); /* by the system's clock */
 void sg_read_batch_free(struct sg_read_batch *batch);
 
 struct sg_read_all {

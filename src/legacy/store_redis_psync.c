@@ -20,6 +20,8 @@
 #define EXPIRIES_MAX (4 << 20)
 /* A deletion so soon before the key's end is taken for its end: clocks differ. */
 #define EXPIRY_SLACK_MS 1000
+/* What is gone so long after the last heartbeat that came may have been deleted before its end. */
+#define DOUBT_MS 3000
 #define NOTES_MAX 16384 /* waiting for the loop; the thread waits when there are more */
 #define NOTES_A_TURN 4096
 #define CHECK_MS 1000
@@ -29,7 +31,7 @@
 #define RETRY_LAST_MS 1000
 #define SLEEP_MS 50
 
-enum note_kind { NOTE_CHANGE, NOTE_COPYING, NOTE_FOLLOWING, NOTE_LOST };
+enum note_kind { NOTE_CHANGE, NOTE_COPYING, NOTE_FOLLOWING, NOTE_LOST, NOTE_DOUBT };
 
 struct note {
     enum note_kind kind;
@@ -51,6 +53,7 @@ struct psync_follower {
     pthread_t thread;
     struct sg_replica_position position;
     struct sg_expiries *expiries;
+    int64_t beat_ms; /* when the last heartbeat was sent; 0 = not known */
     /* shared, under the lock */
     pthread_mutex_t lock;
     pthread_cond_t room;
@@ -132,6 +135,20 @@ never_if_none(int64_t expires_ms)
     return expires_ms >= 0 ? expires_ms : SG_EXPIRIES_NEVER;
 }
 
+/* Heartbeats end with ":<wall ms>". After an outage of both connections they tell that what the
+ * stream says now was not done now. */
+static void
+take_beat(struct psync_follower *f, struct sg_slice value)
+{
+    const char *colon = memrchr(value.ptr, ':', value.len);
+    char text[24];
+
+    if (colon == NULL)
+        return;
+    snprintf(text, sizeof text, "%.*s", (int)(value.ptr + value.len - colon - 1), colon + 1);
+    f->beat_ms = strtoll(text, NULL, 10);
+}
+
 /* One that is not known of (the table is full) is left to the next reconciling scan. */
 static void
 on_gone(struct psync_follower *f, struct sg_slice key)
@@ -140,10 +157,15 @@ on_gone(struct psync_follower *f, struct sg_slice key)
 
     if (!is_ours(f, key) || !sg_expiries_take(f->expiries, key, &at_ms))
         return;
-    if (at_ms != SG_EXPIRIES_NEVER && at_ms - EXPIRY_SLACK_MS <= sg_wall_ms(f->store->clock))
-        post_change(f, SG_CHANGE_EXPIRED, key);
-    else
+    if (at_ms == SG_EXPIRIES_NEVER || at_ms - EXPIRY_SLACK_MS > sg_wall_ms(f->store->clock)) {
         post_change(f, SG_CHANGE_DELETED, key);
+        return;
+    }
+    if (f->beat_ms > 0 && at_ms - DOUBT_MS > f->beat_ms) {
+        f->beat_ms = 0; /* once is enough */
+        post(f, NOTE_DOUBT);
+    }
+    post_change(f, SG_CHANGE_EXPIRED, key);
 }
 
 static void
@@ -164,8 +186,10 @@ static void
 on_set(struct psync_follower *f, const struct sg_effect_told *t)
 {
     if (sg_slice_eq(t->key, sg_str(f->store->heartbeat))) {
-        if (t->effect == SG_EFFECT_SET)
+        if (t->effect == SG_EFFECT_SET) {
+            take_beat(f, t->value);
             post_change(f, SG_CHANGE_HEARTBEAT, sg_str(f->store->realm));
+        }
         return;
     }
     if (!is_ours(f, t->key))
@@ -456,6 +480,20 @@ copy_began(struct psync_follower *f)
     go_down(f, &err);
 }
 
+/* Nothing was missed, but whoever judges what is absent must know of the gap. */
+static void
+expiry_in_doubt(struct psync_follower *f)
+{
+    struct sg_err err;
+
+    if (!f->up)
+        return;
+    sg_fail(&err, SG_E_UNAVAILABLE, f->store->url.name,
+            "keys ran out, or were deleted before, while no heartbeat told the time");
+    go_down(f, &err);
+    go_up(f);
+}
+
 static void
 take(struct psync_follower *f, const struct note *note)
 {
@@ -474,6 +512,9 @@ take(struct psync_follower *f, const struct note *note)
         break;
     case NOTE_LOST:
         stream_lost(f);
+        break;
+    case NOTE_DOUBT:
+        expiry_in_doubt(f);
         break;
     }
 }

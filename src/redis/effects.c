@@ -139,17 +139,23 @@ tell_key(struct telling *t, enum sg_effect effect, int arg)
     return tell(t, effect, t->c->args[arg]);
 }
 
-/* Every `step`th argument from `first` on; last: 0 = to the end. */
 static int
-tell_keys(struct telling *t, enum sg_effect effect, int first, int last, int step)
+too_many(struct telling *t)
+{
+    return sg_fail(t->err, SG_E_LIMIT, "replication",
+                   "a command of %llu arguments, which is more than are kept",
+                   (unsigned long long)t->c->args_sent);
+}
+
+/* Every argument from `first` on; last: 0 = to the end. */
+static int
+tell_keys(struct telling *t, enum sg_effect effect, int first, int last)
 {
     int i, end = last > 0 && last < t->c->n ? last + 1 : t->c->n;
 
     if (last == 0 && t->c->args_sent > (uint64_t)t->c->n)
-        return sg_fail(t->err, SG_E_LIMIT, "replication",
-                       "a command of %llu arguments, which is more than are kept",
-                       (unsigned long long)t->c->args_sent);
-    for (i = first; i < end; i += step)
+        return too_many(t);
+    for (i = first; i < end; i++)
         if (tell_key(t, effect, i) != 0)
             return -1;
     return 0;
@@ -257,19 +263,53 @@ on_replconf(struct telling *t)
 static int
 on_gone(struct telling *t)
 {
-    return tell_keys(t, SG_EFFECT_GONE, 1, 0, 1);
+    return tell_keys(t, SG_EFFECT_GONE, 1, 0);
 }
 
 static int
 on_pairs(struct telling *t)
 {
-    return tell_keys(t, SG_EFFECT_WRITTEN, 1, 0, 2);
+    struct sg_effect_told told = {
+        .effect = SG_EFFECT_SET, .database = *t->database, .expires_ms = -1};
+    int i, rc = 0;
+
+    if (t->c->args_sent > (uint64_t)t->c->n)
+        return too_many(t);
+    for (i = 1; i + 1 < t->c->n && rc == 0; i += 2) {
+        told.key = t->c->args[i];
+        told.value = t->c->args[i + 1];
+        rc = told.key.ptr == NULL || told.value.ptr == NULL ? tell_key(t, SG_EFFECT_WRITTEN, i)
+                                                            : t->fn(t->ctx, &told, t->err);
+    }
+    return rc;
+}
+
+/* RESTORE key ms value [ABSTTL]…: so does Redis write it down. */
+static int
+on_restore(struct telling *t)
+{
+    const struct sg_command *c = t->c;
+    struct sg_effect_told told = {
+        .effect = SG_EFFECT_EXPIRES, .database = *t->database, .expires_ms = -1};
+    int64_t ms = 0;
+    bool absolute = false;
+    int i;
+
+    for (i = 4; i < c->n; i++)
+        absolute |= is(c->args[i], "ABSTTL");
+    if (tell_key(t, SG_EFFECT_WRITTEN, 1) != 0)
+        return -1;
+    if (c->n < 4 || c->args[1].ptr == NULL || !number_of(c->args[2], &ms) || (ms != 0 && !absolute))
+        return 0;
+    told.key = c->args[1];
+    told.expires_ms = ms != 0 ? ms : -1;
+    return t->fn(t->ctx, &told, t->err);
 }
 
 static int
 on_two(struct telling *t)
 {
-    return tell_keys(t, SG_EFFECT_WRITTEN, 1, 2, 1);
+    return tell_keys(t, SG_EFFECT_WRITTEN, 1, 2);
 }
 
 static int
@@ -334,7 +374,7 @@ on_script(struct telling *t)
 
     if (t->c->n < 3 || !number_of(t->c->args[2], &n) || n <= 0)
         return 0;
-    return tell_keys(t, SG_EFFECT_WRITTEN, 3, n < SG_COMMAND_ARGS_MAX ? (int)n + 2 : 0, 1);
+    return tell_keys(t, SG_EFFECT_WRITTEN, 3, n < SG_COMMAND_ARGS_MAX ? (int)n + 2 : 0);
 }
 
 static int
@@ -348,17 +388,23 @@ static const struct {
     const char *name;
     int (*tell)(struct telling *t);
 } commands[] = {
-    {"SET", on_set},           {"PEXPIREAT", on_expires}, {"PERSIST", on_expires},
-    {"DEL", on_gone},          {"UNLINK", on_gone},       {"PING", on_nothing},
-    {"SELECT", on_select},     {"MULTI", on_nothing},     {"EXEC", on_nothing},
-    {"REPLCONF", on_replconf}, {"RENAME", on_rename},     {"RENAMENX", on_rename},
-    {"MSET", on_pairs},        {"MSETNX", on_pairs},      {"FLUSHDB", on_flush},
-    {"FLUSHALL", on_flush},    {"SWAPDB", on_swap},       {"MOVE", on_move},
-    {"COPY", on_copy},         {"BITOP", on_second},      {"XGROUP", on_second},
-    {"SMOVE", on_two},         {"LMOVE", on_two},         {"RPOPLPUSH", on_two},
-    {"SORT", on_store},        {"GEORADIUS", on_store},   {"GEORADIUSBYMEMBER", on_store},
-    {"EVAL", on_script},       {"EVALSHA", on_script},    {"PUBLISH", on_nothing},
-    {"SPUBLISH", on_nothing},  {"SCRIPT", on_nothing},    {"FUNCTION", on_nothing},
+    {"SET", on_set},         {"PEXPIREAT", on_expires},
+    {"PERSIST", on_expires}, {"DEL", on_gone},
+    {"UNLINK", on_gone},     {"PING", on_nothing},
+    {"SELECT", on_select},   {"MULTI", on_nothing},
+    {"EXEC", on_nothing},    {"REPLCONF", on_replconf},
+    {"RENAME", on_rename},   {"RENAMENX", on_rename},
+    {"MSET", on_pairs},      {"MSETNX", on_pairs},
+    {"FLUSHDB", on_flush},   {"FLUSHALL", on_flush},
+    {"SWAPDB", on_swap},     {"MOVE", on_move},
+    {"COPY", on_copy},       {"BITOP", on_second},
+    {"XGROUP", on_second},   {"RESTORE", on_restore},
+    {"SMOVE", on_two},       {"LMOVE", on_two},
+    {"RPOPLPUSH", on_two},   {"SORT", on_store},
+    {"GEORADIUS", on_store}, {"GEORADIUSBYMEMBER", on_store},
+    {"EVAL", on_script},     {"EVALSHA", on_script},
+    {"PUBLISH", on_nothing}, {"SPUBLISH", on_nothing},
+    {"SCRIPT", on_nothing},  {"FUNCTION", on_nothing},
 };
 
 int

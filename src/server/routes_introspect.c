@@ -37,7 +37,6 @@ set_time(json_t *json, const char *name, int64_t seconds)
 }
 
 /* One is a string, several are an array, as in a token. */
-/* One is a string, several are an array, as in a token. */
 static json_t *
 audience_of(const struct segue_claims *c)
 {

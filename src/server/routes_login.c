@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/client_auth.h"
-#include "server/server_internal.h"
+#include "server/oauth.h"
 #include "session/login.h"
 
 #include <jansson.h>
@@ -36,7 +35,7 @@ read_address(const struct exchange *x, uint8_t out[SG_ATTEMPTS_ADDRESS_BYTES])
 
     memset(out, 0, SG_ATTEMPTS_ADDRESS_BYTES);
     if (header[0] != '\0') {
-        said = sg_http_header(x->request, header);
+        said = sg_http_header_last(x->request, header);
         if (said.len > 0 && said.len < sizeof text)
             memcpy(text, said.ptr, said.len);
     } else
@@ -45,7 +44,7 @@ read_address(const struct exchange *x, uint8_t out[SG_ATTEMPTS_ADDRESS_BYTES])
 }
 
 /* The client the session is for. Who calls without a secret may name public clients only. */
-static const char *
+static const struct sg_client_config *
 find_client(const struct sg_realm_config *c, const char *wanted, bool trusted)
 {
     int i;
@@ -53,7 +52,7 @@ find_client(const struct sg_realm_config *c, const char *wanted, bool trusted)
     for (i = 0; i < c->n_clients; i++)
         if ((trusted || c->clients[i].secret == NULL) &&
             (wanted == NULL || strcmp(c->clients[i].id, wanted) == 0))
-            return c->clients[i].id;
+            return &c->clients[i];
     return NULL;
 }
 
@@ -164,7 +163,8 @@ static void
 log_in(struct exchange *x, json_t *json, bool trusted)
 {
     const struct sg_realm_config *c = sg_realm_config(x->realm);
-    const char *login, *password, *client = NULL, *audience = NULL;
+    const char *login, *password, *client_id = NULL, *audience = NULL;
+    const struct sg_client_config *client;
     size_t login_len, password_len;
     bool browser = is_browser(x->request);
     struct sg_login_in in = {.refreshable = !browser};
@@ -172,23 +172,23 @@ log_in(struct exchange *x, json_t *json, bool trusted)
 
     if (json == NULL || json_unpack_ex(json, &why, 0, "{s:s%,s:s%,s?s,s?s}", "login", &login,
                                        &login_len, "password", &password, &password_len,
-                                       "client_id", &client, "audience", &audience) != 0) {
+                                       "client_id", &client_id, "audience", &audience) != 0) {
         server_answer_error(x, 400, "invalid_request",
-                            "expected a JSON object with \"login\" and \"password\" and, if "
-                            "wanted, \"client_id\" and \"audience\"");
+                            "expected a JSON object with 'login' and 'password' and, if "
+                            "wanted, 'client_id' and 'audience'");
         return;
     }
     in.login = sg_slice(login, login_len);
     in.password = sg_slice(password, password_len);
-    in.client_id = find_client(c, client, trusted);
-    in.audience = request_audience(c, sg_str(audience));
     read_address(x, in.address);
-    if (in.audience == NULL)
-        server_answer_error(x, 400, "invalid_target", "no such audience");
-    else if (in.client_id == NULL)
+    if ((client = find_client(c, client_id, trusted)) == NULL)
         server_answer_error(x, 400, "invalid_request", "no such public client_id");
-    else
+    else if ((in.audience = request_audience(client, sg_str(audience))) == NULL)
+        server_answer_error(x, 400, "invalid_target", "not an audience of this client");
+    else {
+        in.client_id = client->id;
         sg_login(x->realm, &in, browser ? answered_browser : answered_client, x);
+    }
 }
 
 static void
@@ -227,8 +227,7 @@ route_login(struct exchange *x)
         caller = client_authenticate(c, sg_http_header(x->request, "Authorization"), NULL);
         if (caller == NULL || caller->secret == NULL ||
             sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(caller->id))) {
-            sg_http_add_header(x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
-            server_answer_error(x, 401, "invalid_client", "unknown client or wrong secret");
+            oauth_refuse_client(x, "unknown client or wrong secret");
             return;
         }
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/encode.h"
-#include "server/client_auth.h"
-#include "server/server_internal.h"
+#include "legacy/legacy.h"
+#include "server/oauth.h"
 #include "session/sessions.h"
 #include "session/verify.h"
 
@@ -41,15 +41,17 @@ known(void *ctx, const struct sg_verify_out *out)
 {
     struct caller *c = ctx;
     struct sg_http_request *r = c->x->request;
+    bool is_subject = out->subject.len > 0 && out->subject.len < sizeof c->subject;
+    int status = out->status == 200 && !is_subject ? 401 : out->status;
 
-    if (out->status == 401 && r != NULL)
+    if (status == 401 && r != NULL)
         sg_http_add_header(r, "WWW-Authenticate", sg_str("Bearer realm=\"segue\""));
-    if (out->status != 200 || out->subject.len == 0 || out->subject.len >= sizeof c->subject) {
-        fail(c, out->status != 200 ? out->status : 401,
-             out->status == 503   ? "temporarily_unavailable"
-             : out->status == 403 ? "access_denied"
-                                  : "invalid_token",
-             out->why);
+    if (status != 200) {
+        fail(c, status,
+             status == 503   ? "temporarily_unavailable"
+             : status == 403 ? "access_denied"
+                             : "invalid_token",
+             out->status == 200 ? "this token speaks for no subject" : out->why);
         return;
     }
     memcpy(c->subject, out->subject.ptr, out->subject.len);
@@ -64,13 +66,15 @@ ask_backend(struct caller *c, const struct sg_client_config *backend)
 
     if (backend == NULL || backend->secret == NULL ||
         sg_policy_client_is_disabled(sg_realm_policy(c->x->realm), sg_str(backend->id))) {
-        sg_http_add_header(c->x->request, "WWW-Authenticate", sg_str("Basic realm=\"segue\""));
-        fail(c, 401, "invalid_client", "unknown client or wrong secret");
+        struct exchange *x = c->x;
+
+        free(c);
+        oauth_refuse_client(x, "unknown client or wrong secret");
     } else if (!backend->may_subjects)
         fail(c, 403, "access_denied", "this client has no right 'subjects'");
-    else if (subject.len == 0 || subject.len >= sizeof c->subject ||
-             memchr(subject.ptr, '\0', subject.len) != NULL)
-        fail(c, 400, "invalid_request", "expected ?subject= of 1 to 200 bytes");
+    else if (!sg_is_subject(subject))
+        fail(c, 400, "invalid_request",
+             "expected ?subject= of 1 to 200 bytes of UTF-8 without control characters");
     else {
         memcpy(c->subject, subject.ptr, subject.len);
         c->then(c);
@@ -98,6 +102,7 @@ ask_who(struct caller *c, bool unsafe)
                               .audience = config->audiences[0],
                               .client_id = config->clients[0].id,
                               .required = true,
+                              .only_asking = true,
                               .unsafe_method = unsafe,
                               .same_site = request_is_same_site(c->x)};
 
@@ -236,7 +241,7 @@ route_sessions_list(struct exchange *x)
     if (limit.ptr != NULL && !read_limit(limit, &c->page.limit))
         fail(c, 400, "invalid_request", "limit: expected 1 to 200");
     else if (page.ptr != NULL && !read_cursor(page, &c->page))
-        fail(c, 400, "invalid_request", "page: expected \"next\" of the page before");
+        fail(c, 400, "invalid_request", "page: expected 'next' of the page before");
     else
         ask_who(c, false);
 }

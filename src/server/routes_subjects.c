@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "legacy/legacy.h"
 #include "server/oauth.h"
 #include "server/webhook.h"
 #include "session/subjects.h"
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 
 #define CHANGED_MAX 100 /* subjects in one call */
-#define SUBJECT_BYTES_MAX 200
 
 /* A confidential client with the right to subjects; else it was answered. */
 static const struct sg_client_config *
@@ -16,8 +16,10 @@ authenticate(struct exchange *x)
     const struct sg_client_config *client = client_authenticate(
         sg_realm_config(x->realm), sg_http_header(x->request, "Authorization"), NULL);
 
-    if (client == NULL || client->secret == NULL) {
-        oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
+    if (client == NULL || client->secret == NULL ||
+        sg_policy_client_is_disabled(sg_realm_policy(x->realm), sg_str(client->id))) {
+        oauth_refuse_client(x,
+                            "HTTP Basic with a confidential client is wanted, not a disabled one");
         return NULL;
     }
     if (!client->may_subjects) {
@@ -25,19 +27,6 @@ authenticate(struct exchange *x)
         return NULL;
     }
     return client;
-}
-
-/* It becomes a header's value, and JSON. */
-static bool
-is_subject(const char *s)
-{
-    json_t *utf8 = json_string(s);
-    size_t i;
-
-    json_decref(utf8);
-    for (i = 0; (unsigned char)s[i] >= ' ' && s[i] != 0x7f; i++)
-        ;
-    return utf8 != NULL && i > 0 && i <= SUBJECT_BYTES_MAX && s[i] == '\0';
 }
 
 static json_t *
@@ -135,7 +124,7 @@ patch_answered(void *ctx, const struct sg_subject_out *out)
 static bool
 subject_of_path(struct exchange *x)
 {
-    if (is_subject(x->tail))
+    if (sg_is_subject(sg_str(x->tail)))
         return true;
     server_answer_error(x, 400, "invalid_request",
                         "a subject has 1 to 200 bytes of UTF-8 without control characters");
@@ -336,7 +325,8 @@ route_subjects_changed(struct exchange *x)
     list = json_object_get(body, "subjects");
     json_array_foreach(list, i, item)
     {
-        if (n == CHANGED_MAX || !json_is_string(item) || !is_subject(json_string_value(item)))
+        if (n == CHANGED_MAX || !json_is_string(item) ||
+            !sg_is_subject(sg_str(json_string_value(item))))
             break;
         subjects[n++] = json_string_value(item);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/words.h"
+#include "legacy/legacy.h"
 #include "server/oauth.h"
 
 #include <jansson.h>
@@ -57,15 +58,15 @@ exchange_answered(void *ctx, const struct sg_token_out *out)
 }
 
 const char *
-request_audience(const struct sg_realm_config *c, struct sg_slice wanted)
+request_audience(const struct sg_client_config *client, struct sg_slice wanted)
 {
     int i;
 
     if (wanted.len == 0)
-        return c->audiences[0];
-    for (i = 0; c->audiences[i] != NULL; i++)
-        if (sg_slice_eq(sg_str(c->audiences[i]), wanted))
-            return c->audiences[i];
+        return client->audiences[0];
+    for (i = 0; client->audiences[i] != NULL; i++)
+        if (sg_slice_eq(sg_str(client->audiences[i]), wanted))
+            return client->audiences[i];
     return NULL;
 }
 
@@ -219,30 +220,6 @@ session_answered(void *ctx, const struct sg_token_out *out)
     server_answer_json(x, 201, json);
 }
 
-/* The client the new session is for, by its configured id; absent: the first. */
-static const char *
-find_client_id(const struct sg_realm_config *c, const char *wanted)
-{
-    int i;
-
-    if (wanted == NULL)
-        return c->clients[0].id;
-    for (i = 0; i < c->n_clients; i++)
-        if (strcmp(c->clients[i].id, wanted) == 0)
-            return c->clients[i].id;
-    return NULL;
-}
-
-/* It becomes a header's value. */
-static bool
-has_control(const char *s)
-{
-    for (; *s != '\0'; s++)
-        if ((unsigned char)*s < ' ' || *s == 0x7f)
-            return true;
-    return false;
-}
-
 void
 route_sessions(struct exchange *x)
 {
@@ -250,7 +227,8 @@ route_sessions(struct exchange *x)
     const struct sg_client_config *backend =
         client_authenticate(c, sg_http_header(x->request, "Authorization"), NULL);
     struct sg_slice body = sg_http_body(x->request);
-    const char *subject = NULL, *client = NULL, *wanted = NULL, *audience;
+    const char *subject = NULL, *client_id = c->clients[0].id, *wanted = NULL, *audience;
+    const struct sg_client_config *client;
     json_error_t why;
     json_t *json;
 
@@ -259,20 +237,25 @@ route_sessions(struct exchange *x)
         oauth_refuse_client(x, "HTTP Basic with a confidential client is wanted");
         return;
     }
+    /* A resource server, or a service that acts for itself alone, logs nobody in. */
+    if ((backend->grants & SG_GRANT_EXCHANGE) == 0) {
+        server_answer_error(x, 400, "unauthorized_client",
+                            "the configuration gives this client no token exchange");
+        return;
+    }
     json = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, &why);
     if (json == NULL ||
-        json_unpack_ex(json, &why, 0, "{s:s,s?s,s?s}", "subject", &subject, "client_id", &client,
+        json_unpack_ex(json, &why, 0, "{s:s,s?s,s?s}", "subject", &subject, "client_id", &client_id,
                        "audience", &wanted) != 0 ||
-        *subject == '\0' || strlen(subject) > 200 || has_control(subject))
+        !sg_is_subject(sg_str(subject)))
         server_answer_error(x, 400, "invalid_request",
                             "expected a JSON object with 'subject' (1 to 200 bytes, no control "
                             "characters) and, if wanted, 'client_id' and 'audience'");
-    else if ((audience = request_audience(c, sg_str(wanted))) == NULL)
-        server_answer_error(x, 400, "invalid_target", "no such audience");
-    else if (find_client_id(c, client) == NULL)
+    else if ((client = sg_config_client(c, sg_str(client_id))) == NULL)
         server_answer_error(x, 400, "invalid_request", "no such client_id");
+    else if ((audience = request_audience(client, sg_str(wanted))) == NULL)
+        server_answer_error(x, 400, "invalid_target", "not an audience of this client");
     else
-        sg_session_create(x->realm, subject, find_client_id(c, client), audience, true,
-                          session_answered, x);
+        sg_session_create(x->realm, subject, client->id, audience, true, session_answered, x);
     json_decref(json);
 }

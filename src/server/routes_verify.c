@@ -128,7 +128,7 @@ route_verify(struct exchange *x)
         .realm = x->realm,
         .cookie = sg_http_header(r, "Cookie"),
         .authorization = sg_http_header(r, "Authorization"),
-        .audience = audience != NULL ? audience : c->audiences[0],
+        .audience = audience != NULL ? audience : c->clients[0].audiences[0],
         .only_audience = audience != NULL,
         .scope = sg_http_header(r, "X-Segue-Scope"),
         .client_id = c->clients[0].id,

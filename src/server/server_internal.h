@@ -59,9 +59,9 @@ void route_metrics(struct exchange *x);
 /* What several of them ask of a request. A matching Origin, or without one a Sec-Fetch-Site of the
  * site itself (routes_verify.c). */
 bool request_is_same_site(const struct exchange *x);
-/* The realm's own string for an audience, or NULL where it has none such; empty: its first
+/* The client's own string for an audience, or NULL where it has none such; empty: its first
  * (routes_token.c). */
-const char *request_audience(const struct sg_realm_config *c, struct sg_slice wanted);
+const char *request_audience(const struct sg_client_config *client, struct sg_slice wanted);
 /* Members of a token answer (routes_token.c). */
 struct sg_token_out;
 struct json_t *request_token_json(const struct sg_token_out *out);

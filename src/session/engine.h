@@ -65,7 +65,8 @@ int64_t sg_engine_feed_age_ms(const struct sg_engine *engine, int shard);
 struct sg_counters {
     uint64_t verify_jwt, verify_legacy, verify_both, verify_client, verify_none, verify_refused,
         verify_unavailable;
-    uint64_t token_kept, token_signature; /* tokens known from before; whose signature was checked */
+    uint64_t token_kept,
+        token_signature; /* tokens known from before; whose signature was checked */
     uint64_t minted_first, minted_renewed, minted_repeated, minted_reference, minted_upstream,
         minted_client, minted_shadow, shadow_mismatch;
     uint64_t exchanged, refreshed, refresh_grace, refresh_reused, ended, created;

@@ -24,6 +24,7 @@ struct login {
     bool refreshable;
     char login[SG_LOGIN_MAX + 1], password[SG_PASSWORD_MAX + 1];
     size_t password_len;
+    struct sg_hash digest; /* of the login name */
     struct sg_attempt attempt;
     struct sg_credential_read credential;
     struct sg_logins_request ask;
@@ -227,8 +228,12 @@ take_hash(struct login *l, struct sg_slice subject, struct sg_slice text)
 {
     struct sg_err err;
 
-    if (subject.len >= sizeof l->subject)
+    if (!sg_is_subject(subject)) {
+        sg_fail(&err, SG_E_INVALID, l->realm->config->name,
+                "expected 1 to %d bytes of UTF-8 without control characters", SG_SUBJECT_MAX);
+        engine_event(l->realm->engine, true, "a login's subject cannot be one", &err);
         return false;
+    }
     if (sg_password_parse(text, &l->hash, &err) != 0) {
         engine_event(l->realm->engine, true, "a stored password hash cannot be checked", &err);
         return false;
@@ -242,7 +247,7 @@ take_hash(struct login *l, struct sg_slice subject, struct sg_slice text)
 static void
 step_decoy(struct login *l)
 {
-    const struct decoy *decoy = login_decoy(l->desk, &l->attempt.login);
+    const struct decoy *decoy = login_decoy(l->desk, &l->digest);
 
     if (!l->known) {
         snprintf(l->subject, sizeof l->subject, "%s", decoy != NULL ? decoy->subject : "");
@@ -311,9 +316,9 @@ step_credential(struct login *l)
         return;
     }
     l->credential.realm = realm;
-    memcpy(l->credential.login, l->attempt.login.b, sizeof l->credential.login);
+    memcpy(l->credential.login, l->digest.b, sizeof l->credential.login);
     l->credential.bucket =
-        (int)sg_bucket(sg_str(realm), sg_slice((char *)l->attempt.login.b, SG_DIGEST_BYTES));
+        (int)sg_bucket(sg_str(realm), sg_slice((char *)l->digest.b, SG_DIGEST_BYTES));
     sg_store_get_credential(e->store, &l->credential, engine_deadline(e, OP_TIMEOUT_MS),
                             credential_read, l);
 }
@@ -339,6 +344,20 @@ answer_at_once(struct sg_realm *r, enum sg_login_outcome outcome, const char *wh
     done(ctx, &out);
 }
 
+/* A source may find the same login by several spellings; they are one budget. */
+static struct sg_hash
+budget_of(const struct login *l)
+{
+    char folded[SG_LOGIN_MAX + 1];
+    size_t i, n = 0;
+
+    for (i = 0; l->login[i] != '\0'; i++)
+        if (l->login[i] != ' ')
+            folded[n++] = l->login[i] >= 'A' && l->login[i] <= 'Z' ? (char)(l->login[i] + 'a' - 'A')
+                                                                   : l->login[i];
+    return sg_login_digest(&l->realm->digest_key, sg_slice(folded, n));
+}
+
 static void
 take_login(struct login *l, const struct sg_login_in *in)
 {
@@ -350,13 +369,13 @@ take_login(struct login *l, const struct sg_login_in *in)
     l->client_id = in->client_id;
     l->audience = in->audience;
     l->refreshable = in->refreshable;
-    l->attempt =
-        (struct sg_attempt){.realm = c->name,
-                            .login = sg_login_digest(&l->realm->digest_key, sg_str(l->login)),
-                            .limits = {.per_address = c->login.tries_per_address,
-                                       .per_login = c->login.tries_per_login,
-                                       .per_pair = c->login.tries_per_pair,
-                                       .window_ms = c->login.tries_window_ms}};
+    l->digest = sg_login_digest(&l->realm->digest_key, sg_str(l->login));
+    l->attempt = (struct sg_attempt){.realm = c->name,
+                                     .login = budget_of(l),
+                                     .limits = {.per_address = c->login.tries_per_address,
+                                                .per_login = c->login.tries_per_login,
+                                                .per_pair = c->login.tries_per_pair,
+                                                .window_ms = c->login.tries_window_ms}};
     memcpy(l->attempt.address, in->address, sizeof l->attempt.address);
 }
 

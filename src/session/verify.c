@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/words.h"
 #include "session/credentials.h"
 #include "session/verify_internal.h"
 
@@ -151,7 +152,7 @@ mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
     char binding[SG_BINDING_CHARS + 1];
     struct mint_request q = {.subject = v->subject,
                              .client_id = v->client,
-                             .audience = v->in.audience,
+                             .audience = v->audience,
                              .scope = v->token_scope,
                              .sid = v->sid,
                              .binding = binding,
@@ -162,6 +163,8 @@ mint_upstream(struct verify *v, int64_t source_version, const char *attributes)
                              .permissions = &v->permissions,
                              .attributes = attributes};
 
+    if (v->in.only_asking)
+        return;
     /* Whatever the request shows besides, the session's own legacy credential stays the token's. */
     snprintf(binding, sizeof binding, "%.*s", (int)v->claims.lh.len, v->claims.lh.ptr);
     q.lifetime_ms = v->claims.exp * 1000 - sg_wall_ms(v->engine->clock);
@@ -178,8 +181,7 @@ refresh_roles(struct verify *v, const struct sg_revoked_subject *now)
 {
     if (sg_names_from_array(&v->roles, sg_str(now->roles), NULL) == 0 &&
         sg_names_from_array(&v->permissions, sg_str(now->permissions), NULL) == 0) {
-        if (!v->in.only_asking)
-            mint_upstream(v, now->source_version, now->attributes);
+        mint_upstream(v, now->source_version, now->attributes);
     } else {
         sg_names_clear(&v->roles);
         sg_names_clear(&v->permissions);
@@ -218,6 +220,19 @@ names_of_claims(struct sg_names *names, const struct segue_slice *list, size_t n
             break; /* the minter keeps the same bounds */
 }
 
+/* The roles that the token says, or newer ones that are known here. */
+static void
+take_claims(struct verify *v)
+{
+    const struct sg_revoked_subject *changed =
+        v->is_client ? NULL : sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
+
+    names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
+    names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
+    if (changed != NULL && changed->source_version > v->claims.rv)
+        refresh_roles(v, changed);
+}
+
 static void
 session_answered(struct grant *g)
 {
@@ -233,6 +248,8 @@ session_answered(struct grant *g)
             break;
         }
         take_identity(v, g);
+        if (!g->identity_known)
+            take_claims(v);
         if (mint_is_reference(&v->claims) && !g->identity_known) {
             verify_refuse(v, 503, "the roles that the token leaves out cannot be known now", false);
             break;
@@ -260,7 +277,8 @@ session_answered(struct grant *g)
         if (v->spare) {
             v->spare = false;
             answer_by_jwt(v);
-        } else if (v->legacy_key.len > 0 && sg_phase_rules(v->realm->policy.phase)->legacy_is_truth)
+        } else if (v->legacy_key.len > 0 && !v->in.only_asking &&
+                   sg_phase_rules(v->realm->policy.phase)->legacy_is_truth)
             pass_through(v);
         else
             verify_refuse(v, 503, g->why, false);
@@ -286,7 +304,7 @@ ask_session(struct verify *v, enum grant_want want)
     /* What renews it is the same client's, of the same scope. */
     g->client_id = client != NULL ? client->id : v->in.client_id;
     g->scope = v->token_scope[0] != '\0' ? v->token_scope : NULL;
-    g->audience = v->in.audience;
+    g->audience = v->audience;
     g->done = session_answered;
     g->owner = v;
     grant_from_session(g, v->sid, (int)v->claims.bkt);
@@ -296,13 +314,10 @@ static void
 answer_by_jwt(struct verify *v)
 {
     const struct sg_phase_rules *rules = sg_phase_rules(v->realm->policy.phase);
-    const struct sg_revoked_subject *changed =
-        sg_revoked_subject(v->realm->revoked, text(v->claims.sub));
     const char *key;
 
     if (v->is_client) {
-        names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
-        names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
+        take_claims(v);
         verify_answer(v, SG_CRED_CLIENT, "client");
         return;
     }
@@ -325,10 +340,7 @@ answer_by_jwt(struct verify *v)
         verify_answer(v, v->same_session ? SG_CRED_BOTH : SG_CRED_JWT, "jwt");
         return;
     }
-    names_of_claims(&v->roles, v->claims.roles, v->claims.n_roles);
-    names_of_claims(&v->permissions, v->claims.permissions, v->claims.n_permissions);
-    if (changed != NULL && changed->source_version > v->claims.rv)
-        refresh_roles(v, changed);
+    take_claims(v);
     if (v->other_audience && !v->has_fresh && v->realm->config->identity.n_claims > 0) {
         ask_session(v, WANT_CHECK); /* custom claims are made of what the token does not hold */
         return;
@@ -446,6 +458,24 @@ suits(struct verify *v)
     return v->other_audience;
 }
 
+/* What is made of the token is for whom the request is for; where nobody said so, another client's
+ * goes nowhere that the token itself could not go. */
+static void
+choose_audience(struct verify *v)
+{
+    struct sg_buf own = SG_BUF_INIT(SG_WORDS_BYTES - 1);
+    size_t i;
+
+    if (is_for(&v->claims, v->in.audience) ||
+        sg_slice_eq(text(v->claims.client_id), sg_str(v->in.client_id)))
+        sg_buf_puts(&own, v->in.audience);
+    else
+        for (i = 0; i < v->claims.n_aud; i++)
+            sg_words_add(&own, text(v->claims.aud[i]));
+    snprintf(v->audience, sizeof v->audience, "%s", own.len > 0 ? own.ptr : "");
+    sg_buf_free(&own);
+}
+
 static void
 find_jwt_cookie(struct verify *v)
 {
@@ -506,6 +536,7 @@ judge_jwt(struct verify *v)
              v->claims.client_id.ptr);
     snprintf(v->token_scope, sizeof v->token_scope, "%.*s", (int)v->claims.scope.len,
              v->claims.scope.ptr);
+    choose_audience(v);
     s = v->is_client ? NULL : sg_revoked_subject(r->revoked, text(v->claims.sub));
     if (v->claims.re < r->policy.realm_epoch || sg_revoked_has_session(r->revoked, v->sid) ||
         (s != NULL && (s->banned || v->claims.sv < s->epoch)) ||

@@ -44,6 +44,7 @@ struct verify {
     bool bad_scope;
     bool only_upstream; /* the token made is not for the client's cookie */
     char client[65], token_scope[SG_WORDS_BYTES]; /* claims client_id and scope */
+    char audience[SG_WORDS_BYTES];                /* of what takes the JWT's place */
     struct sg_session_read tombstone;
     /* what the answer is made of */
     struct minted fresh;

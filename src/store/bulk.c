@@ -5,21 +5,25 @@
 
 #include <inttypes.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define BUCKETS 4096
 #define SQL_BYTES_MAX 65536
+#define SLICE_MS 100   /* how soon `stop` is seen */
+#define STUCK_MS 30000 /* a shard that takes no more rows for so long is given up */
+#define ALONE_EVERY_MS 1000
 #define US_TO_2000 INT64_C(946684800000000) /* PostgreSQL counts from there */
 
 /* A connection, its transaction, and the table it fills. */
 struct lane {
+    struct sg_bulk *bulk;
     PGconn *conn;
     char place[64];
     pthread_mutex_t lock;
     char *build; /* what makes the indexes again */
-    bool copying;
 };
 
 struct shard {
@@ -31,7 +35,9 @@ struct shard {
 
 struct sg_bulk {
     struct sg_bulk_options options;
-    struct shard shards[]; /* n_shards */
+    struct lane control;
+    uint64_t alone_until_ns; /* under the control lane's lock */
+    struct shard shards[];   /* n_shards */
 };
 
 static const char copy_start[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"; /* no flags, no extension */
@@ -55,6 +61,69 @@ failed(const struct lane *l, const PGresult *r, const char *what, struct sg_err 
                                  : "the connection was lost",
                    state != NULL ? state : "none");
 }
+
+/* ---- waiting: seen to every SLICE_MS ---- */
+
+static int check_alone(struct sg_bulk *b, struct sg_err *err);
+
+static uint64_t
+now_ns(void)
+{
+    return sg_mono_ns(sg_clock_system());
+}
+
+static int
+wait_slice(struct lane *l, short events, struct sg_err *err)
+{
+    struct pollfd p = {.fd = PQsocket(l->conn), .events = events};
+
+    if (l->bulk->options.stop != NULL && atomic_load(l->bulk->options.stop))
+        return sg_fail(err, SG_E_CANCELLED, l->place, "stopped");
+    poll(&p, 1, SLICE_MS);
+    return 0;
+}
+
+/* What was queued goes out; with it no more than that is ever in memory. */
+static int
+push(struct lane *l, struct sg_err *err)
+{
+    uint64_t began_ns = now_ns();
+    int left;
+
+    while ((left = PQflush(l->conn)) > 0) {
+        if (wait_slice(l, POLLIN | POLLOUT, err) != 0)
+            return -1;
+        if (PQconsumeInput(l->conn) != 1)
+            return failed(l, NULL, "COPY", err);
+        if (now_ns() - began_ns > STUCK_MS * SG_NS_PER_MS)
+            return sg_fail(err, SG_E_TIMEOUT, l->place, "it took no rows for %d s",
+                           STUCK_MS / 1000);
+    }
+    return left == 0 ? 0 : failed(l, NULL, "COPY", err);
+}
+
+static int
+await(struct lane *l, const char *what, struct sg_err *err)
+{
+    PGresult *r;
+    int rc = 0;
+
+    do {
+        while (PQisBusy(l->conn)) {
+            if (wait_slice(l, POLLIN, err) != 0 || check_alone(l->bulk, err) != 0)
+                return -1;
+            if (PQconsumeInput(l->conn) != 1)
+                return failed(l, NULL, what, err);
+        }
+        r = PQgetResult(l->conn);
+        if (r != NULL && rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK)
+            rc = failed(l, r, what, err);
+        PQclear(r);
+    } while (r != NULL);
+    return rc == 0 && PQstatus(l->conn) != CONNECTION_OK ? failed(l, NULL, what, err) : rc;
+}
+
+/* ---- statements that are short ---- */
 
 static int
 run(struct lane *l, const char *sql, const char *what, struct sg_err *err)
@@ -88,28 +157,27 @@ start_copy(struct lane *l, const char *sql, struct sg_err *err)
     int rc = PQresultStatus(r) == PGRES_COPY_IN ? 0 : failed(l, r, "COPY", err);
 
     PQclear(r);
-    if (rc == 0 && PQputCopyData(l->conn, copy_start, COPY_START_BYTES) != 1)
+    if (rc == 0 && (PQsetnonblocking(l->conn, 1) != 0 ||
+                    PQputCopyData(l->conn, copy_start, COPY_START_BYTES) != 1))
         rc = failed(l, NULL, "COPY", err);
-    l->copying = rc == 0;
     return rc;
+}
+
+static int
+put_rows(struct lane *l, struct sg_slice rows, struct sg_err *err)
+{
+    return PQputCopyData(l->conn, rows.ptr, (int)rows.len) == 1 ? push(l, err)
+                                                                : failed(l, NULL, "COPY", err);
 }
 
 static int
 end_copy(struct lane *l, struct sg_err *err)
 {
     static const char end[2] = {'\377', '\377'};
-    PGresult *r;
-    int rc = 0;
 
-    l->copying = false;
     if (PQputCopyData(l->conn, end, sizeof end) != 1 || PQputCopyEnd(l->conn, NULL) != 1)
         return failed(l, NULL, "COPY", err);
-    while ((r = PQgetResult(l->conn)) != NULL) {
-        if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK)
-            rc = failed(l, r, "COPY", err);
-        PQclear(r);
-    }
-    return rc;
+    return push(l, err) != 0 ? -1 : await(l, "COPY", err);
 }
 
 /* ---- opening ---- */
@@ -158,22 +226,36 @@ static const struct table sessions_table = {
     "FREEZE)",
 };
 
+/* A backend whose client is gone lets go of its locks, also amid an index. */
+static const char begin[] =
+    "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = 0; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0; "
+    "SET LOCAL client_connection_check_interval = '1s'";
+
 static int
-prepare(struct lane *l, const struct table *t, struct sg_err *err)
+lock(struct lane *l, const struct table *t, struct sg_err *err)
 {
     char *value = NULL;
     int rc;
 
-    if (run(l, "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = 0", "BEGIN",
-            err) != 0 ||
-        run(l, t->lock, "LOCK TABLE", err) != 0 || ask(l, t->is_empty, "SELECT", &value, err) != 0)
+    if (run(l, begin, "BEGIN", err) != 0 || run(l, t->lock, "LOCK TABLE", err) != 0 ||
+        ask(l, t->is_empty, "SELECT", &value, err) != 0)
         return -1;
     rc = strcmp(value, "t") == 0 ? 0
                                  : sg_fail(err, SG_E_CONFLICT, l->place,
                                            "it holds rows already: it can only be loaded in bulk "
                                            "while it holds none");
     free(value);
-    if (rc != 0 || ask(l, t->put_on, "SELECT", &l->build, err) != 0 ||
+    return rc;
+}
+
+static int
+prepare(struct lane *l, const struct table *t, struct sg_err *err)
+{
+    char *value = NULL;
+    int rc;
+
+    if (ask(l, t->put_on, "SELECT", &l->build, err) != 0 ||
         ask(l, t->take_off, "SELECT", &value, err) != 0)
         return -1;
     rc = run(l, value, "DROP INDEX", err);
@@ -187,16 +269,35 @@ ignore_notice(void *ctx, const char *text)
     (void)ctx, (void)text;
 }
 
-static int
-connect_lane(struct lane *l, const struct sg_bulk_options *o, int shard, struct sg_err *err)
+/* What the conninfo says itself counts. */
+static PGconn *
+connect_to(const char *conninfo)
 {
-    snprintf(l->place, sizeof l->place, "shard %d", shard);
+    static const char *const names[] = {"connect_timeout",
+                                        "keepalives_idle",
+                                        "keepalives_interval",
+                                        "keepalives_count",
+                                        "tcp_user_timeout",
+                                        "dbname",
+                                        NULL};
+    const char *const values[] = {"5", "10", "5", "4", "30000", conninfo, NULL};
+    PGconn *conn = PQconnectdbParams(names, values, 1);
+
+    PQsetNoticeProcessor(conn, ignore_notice, NULL);
+    return conn;
+}
+
+static int
+connect_lane(struct sg_bulk *b, struct lane *l, const char *place, const char *conninfo,
+             struct sg_err *err)
+{
+    l->bulk = b;
+    snprintf(l->place, sizeof l->place, "%s", place);
     pthread_mutex_init(&l->lock, NULL);
-    l->conn = PQconnectdb(o->conninfos[shard]);
-    if (PQstatus(l->conn) != CONNECTION_OK)
-        return sg_fail(err, SG_E_UNAVAILABLE, l->place, "could not connect");
-    PQsetNoticeProcessor(l->conn, ignore_notice, NULL);
-    return 0;
+    l->conn = connect_to(conninfo);
+    return PQstatus(l->conn) == CONNECTION_OK
+               ? 0
+               : sg_fail(err, SG_E_UNAVAILABLE, l->place, "could not connect");
 }
 
 static int
@@ -233,36 +334,60 @@ read_clock(struct shard *s, struct sg_err *err)
 static int
 open_shard(struct sg_bulk *b, int i, struct sg_err *err)
 {
+    const char *conninfo = b->options.conninfos[i];
     struct shard *s = &b->shards[i];
+    char place[32];
 
+    snprintf(place, sizeof place, "shard %d", i);
     s->rejects = SG_BUF_INIT(SG_BULK_REJECT_BYTES_MAX);
-    if (connect_lane(&s->refs, &b->options, i, err) != 0 ||
-        connect_lane(&s->sessions, &b->options, i, err) != 0)
+    return connect_lane(b, &s->refs, place, conninfo, err) != 0 ||
+                   connect_lane(b, &s->sessions, place, conninfo, err) != 0
+               ? -1
+               : 0;
+}
+
+/* The owners are read once they cannot change any more. */
+static int
+prepare_shard(struct shard *s, struct sg_err *err)
+{
+    if (lock(&s->refs, &refs_table, err) != 0 || lock(&s->sessions, &sessions_table, err) != 0 ||
+        read_owned(s, err) != 0 || read_clock(s, err) != 0)
         return -1;
-    return read_owned(s, err) != 0 || read_clock(s, err) != 0 ? -1 : 0;
+    return prepare(&s->refs, &refs_table, err) != 0 ||
+                   prepare(&s->sessions, &sessions_table, err) != 0
+               ? -1
+               : 0;
 }
 
 /* An instance that serves would wait for the locks, and its callers for it. */
 static int
-check_nobody_serves(const struct sg_bulk_options *o, struct sg_err *err)
+ask_who_serves(struct sg_bulk *b, struct sg_err *err)
 {
-    struct lane l = {.place = "control database", .conn = PQconnectdb(o->control)};
     char *serves = NULL;
-    int rc;
-
-    PQsetNoticeProcessor(l.conn, ignore_notice, NULL);
-    if (PQstatus(l.conn) != CONNECTION_OK)
-        rc = sg_fail(err, SG_E_UNAVAILABLE, l.place, "could not connect");
-    else
-        rc = ask(&l,
+    int rc = ask(&b->control,
                  "SELECT EXISTS (SELECT FROM segue_control.instance WHERE seen_at > "
                  "clock_timestamp() - interval '10 s')",
                  "SELECT", &serves, err);
+
     if (rc == 0 && strcmp(serves, "f") != 0)
-        rc = sg_fail(err, SG_E_CONFLICT, l.place,
+        rc = sg_fail(err, SG_E_CONFLICT, b->control.place,
                      "an instance is serving: shards are loaded in bulk only before that");
     free(serves);
-    PQfinish(l.conn);
+    return rc;
+}
+
+/* One may start at any time. */
+static int
+check_alone(struct sg_bulk *b, struct sg_err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&b->control.lock);
+    if (now_ns() >= b->alone_until_ns) {
+        rc = ask_who_serves(b, err);
+        b->alone_until_ns = now_ns() + ALONE_EVERY_MS * SG_NS_PER_MS;
+    }
+    pthread_mutex_unlock(&b->control.lock);
     return rc;
 }
 
@@ -275,13 +400,13 @@ sg_bulk_open(const struct sg_bulk_options *options, struct sg_bulk **out, struct
     if (b == NULL)
         return sg_fail(err, SG_E_INTERNAL, "bulk load", "out of memory");
     b->options = *options;
-    rc = check_nobody_serves(options, err);
+    rc = connect_lane(b, &b->control, "control database", options->control, err) != 0
+             ? -1
+             : check_alone(b, err);
     for (i = 0; i < options->n_shards && rc == 0; i++)
         rc = open_shard(b, i, err);
     for (i = 0; i < options->n_shards && rc == 0; i++)
-        if (prepare(&b->shards[i].refs, &refs_table, err) != 0 ||
-            prepare(&b->shards[i].sessions, &sessions_table, err) != 0)
-            rc = -1;
+        rc = prepare_shard(&b->shards[i], err);
     if (rc != 0) {
         sg_bulk_close(b);
         return -1;
@@ -312,6 +437,7 @@ sg_bulk_close(struct sg_bulk *b)
         close_lane(&b->shards[i].sessions);
         sg_buf_free(&b->shards[i].rejects);
     }
+    close_lane(&b->control);
     free(b);
 }
 
@@ -380,9 +506,9 @@ add_slice_or_null(struct sg_buf *out, struct sg_slice s)
         add_bytes(out, s.ptr, s.len);
 }
 
-/* From now by the shard's clock; a duration below `least` is none. */
+/* From ago_ms before now by the shard's clock; a duration below `least` is none. */
 static void
-add_time(const struct shard *s, struct sg_buf *out, int64_t in_ms, int64_t least)
+add_time(const struct shard *s, struct sg_buf *out, int64_t in_ms, int64_t least, int64_t ago_ms)
 {
     if (in_ms < least) {
         add_length(out, -1);
@@ -390,7 +516,7 @@ add_time(const struct shard *s, struct sg_buf *out, int64_t in_ms, int64_t least
     }
     if (in_ms > SG_STORE_MS_MAX)
         in_ms = SG_STORE_MS_MAX;
-    add_int8(out, now_us() + s->ahead_us - US_TO_2000 + in_ms * 1000);
+    add_int8(out, now_us() + s->ahead_us - US_TO_2000 + (in_ms - ago_ms) * 1000);
 }
 
 static int
@@ -441,9 +567,9 @@ sg_bulk_add_session(const struct sg_bulk *b, int shard, const struct sg_session_
     add_slice_or_null(out, row->handle);
     add_slice_or_null(out, row->record);
     add_int8(out, row->idle_ms);
-    add_time(s, out, row->exp_source_in_ms, 0);
-    add_time(s, out, row->exp_absolute_in_ms, 1);
-    add_time(s, out, 0, 0);
+    add_time(s, out, row->exp_source_in_ms, 0, row->seen_ms_ago);
+    add_time(s, out, row->exp_absolute_in_ms, 1, 0);
+    add_time(s, out, 0, 0, row->seen_ms_ago);
     return end_row(out, err);
 }
 
@@ -480,12 +606,10 @@ sg_bulk_put(struct sg_bulk *b, int shard, enum sg_bulk_table table, struct sg_sl
     struct lane *l = table == SG_BULK_SESSIONS ? &s->sessions : &s->refs;
     int rc;
 
+    if (check_alone(b, err) != 0)
+        return -1;
     pthread_mutex_lock(&l->lock);
-    if (table == SG_BULK_REJECTS)
-        rc = put_reject(s, rows, err);
-    else
-        rc =
-            PQputCopyData(l->conn, rows.ptr, (int)rows.len) == 1 ? 0 : failed(l, NULL, "COPY", err);
+    rc = table == SG_BULK_REJECTS ? put_reject(s, rows, err) : put_rows(l, rows, err);
     pthread_mutex_unlock(&l->lock);
     return rc;
 }
@@ -504,9 +628,7 @@ copy_rejects(struct shard *s, struct sg_err *err)
                    "value_sealed, job) FROM STDIN (FORMAT binary)",
                    err) != 0)
         return -1;
-    if (PQputCopyData(l->conn, s->rejects.ptr, (int)s->rejects.len) != 1)
-        return failed(l, NULL, "COPY", err);
-    return end_copy(l, err);
+    return put_rows(l, sg_buf_slice(&s->rejects), err) != 0 ? -1 : end_copy(l, err);
 }
 
 static int
@@ -514,7 +636,8 @@ send_sql(struct lane *l, const struct sg_buf *sql, struct sg_err *err)
 {
     if (sql->failed)
         return sg_fail(err, SG_E_INTERNAL, l->place, "out of memory");
-    return PQsendQuery(l->conn, sql->ptr) == 1 ? 0 : failed(l, NULL, "CREATE INDEX", err);
+    return PQsendQuery(l->conn, sql->ptr) == 1 ? push(l, err)
+                                               : failed(l, NULL, "CREATE INDEX", err);
 }
 
 /* Indexes on every lane at once; what they hold is sorted by the servers beside each other. */
@@ -544,20 +667,6 @@ send_build(struct sg_bulk *b, int i, const struct sg_bulk_counts *c, struct sg_e
     sg_buf_free(&refs);
     sg_buf_free(&sessions);
     return rc;
-}
-
-static int
-await(struct lane *l, const char *what, struct sg_err *err)
-{
-    PGresult *r;
-    int rc = 0;
-
-    while ((r = PQgetResult(l->conn)) != NULL) {
-        if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK)
-            rc = failed(l, r, what, err);
-        PQclear(r);
-    }
-    return rc == 0 && PQstatus(l->conn) != CONNECTION_OK ? failed(l, NULL, what, err) : rc;
 }
 
 int

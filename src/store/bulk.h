@@ -22,11 +22,13 @@ struct sg_bulk_options {
     int n_shards;
     const char *control; /* the control database */
     const char *realm;
-    int64_t job; /* in the rejects and the ledger */
+    int64_t job;             /* in the rejects and the ledger */
+    const atomic_bool *stop; /* may be NULL; once true what blocks fails with SG_E_CANCELLED */
 };
 
 /* Connects, locks, and takes the indexes off. SG_E_CONFLICT: a shard holds sessions, references or
- * rejects already, somebody works on them, or an instance served within the last 10 s. */
+ * rejects already, somebody works on them, or an instance served within the last 10 s; one that
+ * begins to fails what comes then, too. */
 SG_MUST_USE int sg_bulk_open(const struct sg_bulk_options *options, struct sg_bulk **out,
                              struct sg_err *err);
 /* Gives everything up unless it was finished. NULL does nothing. */
@@ -38,9 +40,9 @@ enum sg_bulk_table { SG_BULK_REFS, SG_BULK_SESSIONS, SG_BULK_REJECTS };
 SG_MUST_USE int sg_bulk_put(struct sg_bulk *bulk, int shard, enum sg_bulk_table table,
                             struct sg_slice rows, struct sg_err *err);
 
-/* Append one row for sg_bulk_put. Sessions: origin legacy; of the durations exp_source_in_ms and
- * exp_absolute_in_ms count, from now. -1 with SG_E_NOT_OWNER where the shard does not own the
- * bucket (P7), or without memory. */
+/* Append one row for sg_bulk_put. Sessions: origin legacy; of the durations exp_source_in_ms
+ * counts, from when the source was seen (seen_ms_ago), and exp_absolute_in_ms, from now. -1 with
+ * SG_E_NOT_OWNER where the shard does not own the bucket (P7), or without memory. */
 SG_MUST_USE int sg_bulk_add_ref(const struct sg_bulk *bulk, int shard, const struct sg_ref_row *row,
                                 struct sg_buf *out, struct sg_err *err);
 SG_MUST_USE int sg_bulk_add_session(const struct sg_bulk *bulk, int shard,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "transfer/bulk.h"
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "legacy/read_all.h"
 #include "store/bulk.h"
@@ -48,6 +49,7 @@ struct worker {
     pthread_t thread;
     struct sg_buf rows[SG_SHARDS_MAX][SG_BULK_REJECTS + 1];
     struct sg_buf handle, value;
+    uint64_t asked_ns; /* when what it works on was read */
     struct sg_scan_counts counts;
     struct sg_bulk_counts shards[SG_SHARDS_MAX];
 };
@@ -99,6 +101,7 @@ add_session(struct worker *w, const struct sg_record *r, struct sg_err *err)
         .has_store_digest = true,
         .idle_ms = r->idle_ms,
         .exp_source_in_ms = r->expires_in_ms,
+        .seen_ms_ago = (int64_t)((sg_mono_ns(sg_clock_system()) - w->asked_ns) / SG_NS_PER_MS),
         .exp_absolute_in_ms = b->config->session_absolute_ms,
     };
     int shard;
@@ -193,6 +196,9 @@ work_on(struct worker *w, struct sg_read_batch *batch, struct sg_err *err)
     int i, n, rc = 0;
 
     items = sg_read_batch_items(batch, &n);
+    w->asked_ns = sg_read_batch_asked_ns(batch);
+    if (sg_fault("transfer.bulk.before_store"))
+        rc = sg_fail(err, SG_E_UNAVAILABLE, "fault", "transfer.bulk.before_store");
     for (i = 0; i < n && rc == 0; i++)
         rc = add_item(w, &items[i], err);
     sg_read_batch_free(batch);
@@ -348,7 +354,8 @@ load_all(struct sg_bulk_load *l, struct sg_err *err)
                                             .n_shards = c->n_shards,
                                             .control = c->control,
                                             .realm = l->bridge->realm,
-                                            .job = l->job};
+                                            .job = l->job,
+                                            .stop = &l->stop};
 
     if (sg_bulk_open(&options, &l->bulk, err) != 0 || pump(l, err) != 0)
         return -1;

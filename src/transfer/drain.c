@@ -220,6 +220,9 @@ on_touched(struct sg_legacy_request *request)
         d->counts.touched++;
     } else if (t->row->held) {
         t->hold = true; /* the operator's: it is not made again by itself */
+    } else if (!d->events.is_current(d->events.ctx)) {
+        task_over(t); /* a deletion may be on its way */
+        return;
     } else if (must_create(t, d->events.is_proven(d->events.ctx))) {
         create(t);
         return;

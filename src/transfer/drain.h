@@ -14,7 +14,9 @@
 struct sg_drain;
 
 struct sg_drain_events {
-    bool (*is_proven)(void *ctx);                         /* continuity, as sg_watch_is_proven */
+    bool (*is_proven)(void *ctx);  /* continuity, as sg_watch_is_proven */
+    bool (*is_current)(void *ctx); /* as sg_watch_is_current: while it is not, a row whose record
+                                      is not there waits */
     void (*trouble)(void *ctx, const struct sg_err *err); /* told once until it works again */
     void *ctx;
 };

@@ -348,6 +348,14 @@ drain_is_proven(void *ctx)
     return !t->closing && sg_watch_is_proven(t->watch);
 }
 
+static bool
+drain_is_current(void *ctx)
+{
+    const struct sg_transfer *t = ctx;
+
+    return !t->closing && (!sg_watch_is_proven(t->watch) || sg_watch_is_current(t->watch));
+}
+
 /* ---- opening, once it leads ---- */
 
 static int
@@ -366,8 +374,10 @@ open_parts(struct sg_transfer *t, struct sg_err *err)
                                                 .locked = on_locked,
                                                 .done = on_snapshot,
                                                 .ctx = t};
-    const struct sg_drain_events drain = {
-        .is_proven = drain_is_proven, .trouble = on_drain_trouble, .ctx = t};
+    const struct sg_drain_events drain = {.is_proven = drain_is_proven,
+                                          .is_current = drain_is_current,
+                                          .trouble = on_drain_trouble,
+                                          .ctx = t};
 
     if (sg_snapshot_new(t->bridge, &t->control.job, t->options.bulk, t->options.page_keys,
                         &snapshot, &t->snapshot, err) != 0 ||

@@ -11,6 +11,7 @@
 #define BEAT_MS 100
 #define BEAT_TIMEOUT_MS 1000
 #define SILENCE_MS 2000 /* a beat that was acknowledged and does not come back */
+#define CURRENT_MS 1000
 #define BEAT_TO_CONTROL_MS 1000
 #define UNRETURNED_MAX 32
 
@@ -538,6 +539,12 @@ bool
 sg_watch_is_proven(const struct sg_watch *w)
 {
     return w->proven;
+}
+
+bool
+sg_watch_is_current(const struct sg_watch *w)
+{
+    return w->state == UP && sg_wall_ms(w->bridge->clock) - w->watched_ms <= CURRENT_MS;
 }
 
 const char *

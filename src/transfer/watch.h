@@ -36,6 +36,8 @@ void sg_watch_stop(struct sg_watch *watch, void (*stopped)(void *ctx), void *ctx
 uint64_t sg_watch_breaks(const struct sg_watch *watch);
 bool sg_watch_is_up(const struct sg_watch *watch);
 bool sg_watch_is_proven(const struct sg_watch *watch);
+/* Whether a beat of the last second has come back: the changes before it were told. */
+bool sg_watch_is_current(const struct sg_watch *watch);
 const char *sg_watch_reason(const struct sg_watch *watch);
 
 /* For judging absences: everything but `proven` of the fields that sg_absence has of the stream,

@@ -92,3 +92,10 @@ export function judged(instance) {
   instance.seen = seen;
   return instance;
 }
+
+/** Declared statuses of an operation that none of the instances answered; but those of what is down, elsewhere or too large. */
+export function unseen(instances, method, route) {
+  const said = Object.keys(spec.paths[route][method].responses).filter((s) => !['404', '405', '431', '503'].includes(s));
+  const key = (status) => `${method.toUpperCase()} ${route} ${status}`;
+  return said.map(key).filter((k) => !instances.some((i) => i.seen.has(k)));
+}

@@ -5,6 +5,7 @@ import { pbkdf2Sync, randomBytes, scryptSync } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
 import { client, parseSetCookie } from '../lib/http.mjs';
+import { judged, unseen } from '../lib/openapi.mjs';
 import { run } from '../lib/proc.mjs';
 import { segue } from '../lib/paths.mjs';
 import { AUDIENCE, JWT_COOKIE, LEGACY_COOKIE, decodeJwt, startWorld } from '../lib/segue.mjs';
@@ -49,7 +50,7 @@ before(async () => {
   }
   const banned = await w.run('subject ban 14', '--realm', 'main', '--why', 'test');
   assert.equal(banned.code, 0, banned.stderr);
-  [a, b] = await Promise.all([w.serve('a'), w.serve('b')]);
+  [a, b] = (await Promise.all([w.serve('a'), w.serve('b')])).map(judged);
   for (const realm of ['main', 'live']) await w.policy(realm, { phase: 'dual' });
   await Promise.all([a, b].flatMap((i) => ['main', 'live', 'end'].map((realm) =>
     until('a login to be judged', async () => (await post(i, { login: 'nobody', password: 'x' }, { realm })).status === 401))));
@@ -434,6 +435,15 @@ test('an unknown login takes as long as a known one, coarsely', async () => {
   const [known, unknown] = [median(times.known), median(times.unknown)];
   assert.ok(unknown > known * 0.7 && unknown < known * 1.4, `known ${known} ms, unknown ${unknown} ms`);
   await slow.stop();
+});
+
+test('every answer that docs/openapi.yaml declares was seen', async () => {
+  const backend = { authorization: `Basic ${Buffer.from(`backend:${w.backendSecret}`).toString('base64')}` };
+  for (const where of ['', `/${'A'.repeat(22)}`])
+    for (const [status, headers] of [[400, backend], [401, {}], [403, { cookie: `${JWT_COOKIE}=x`, origin: 'https://evil.example' }]])
+      assert.equal((await del(a, undefined, where, { headers })).status, status);
+  const all = [['post', '/v1/login'], ['get', '/v1/sessions'], ['delete', '/v1/sessions'], ['delete', '/v1/sessions/{sid}']];
+  assert.deepEqual(all.flatMap(([m, p]) => unseen([a, b], m, p)), []);
 });
 
 test('no password, hash or token is in a log, a metric or a table (P9)', async () => {

@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { createConfig, lint } from '@redocly/openapi-core';
 
-import { file, judged, spec } from '../lib/openapi.mjs';
+import { file, judged, spec, unseen } from '../lib/openapi.mjs';
 import { root } from '../lib/paths.mjs';
 import { EXCHANGE, JWT_COOKIE, LEGACY, LEGACY_COOKIE, decodeJwt, overlay, startWorld, tamper } from '../lib/segue.mjs';
 import { sleep, until } from '../lib/wait.mjs';
@@ -458,9 +458,9 @@ describe('docs/openapi.yaml', () => {
       if (p.startsWith('/v1/subjects')) continue; // subjects.test.mjs
       assert.equal((await a.request('GET', `/realms/nowhere${p}`)).status, 404);
       if (p !== '/verify') assert.equal((await a.request('PUT', p)).status, 405);
-      for (const [m, operation] of Object.entries(item))
-        for (const status of Object.keys(operation.responses).filter((s) => !['404', '405', '431', '503'].includes(s)))
-          assert.ok([a, b].some((i) => [...i.seen.keys()].some((k) => k === `${m.toUpperCase()} ${p} ${status}`)), `${m} ${p} ${status} was not seen`);
+      for (const [m, operation] of Object.entries(item).filter(([k]) => k !== 'parameters'))
+        if (!['login', 'listSessions', 'endSession', 'endAllSessions'].includes(operation.operationId)) // login.test.mjs
+          assert.deepEqual(unseen([a, b], m, p), []);
     }
     await w.cluster.pause('appdb');
     const s = await w.session(++subject);

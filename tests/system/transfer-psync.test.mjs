@@ -10,6 +10,34 @@ import { record, seed, startRealm } from './transfer_realm.mjs';
 const ends = (t) => t.number('SELECT count(*) FROM segue.session WHERE ended_at IS NOT NULL');
 const held = (t) => t.number('SELECT count(*) FROM segue.session WHERE held_at IS NOT NULL AND ended_at IS NULL');
 
+describe('a logout of a session that then runs out, while nothing reaches the legacy store', () => {
+  let t;
+  before(async () => {
+    t = await startRealm({ shards: 2, capture: 'psync', linked: true });
+    await t.r.configSet('repl-diskless-sync-delay', '0');
+  });
+  after(() => t?.stop());
+
+  test('is not undone: its record is not made again', async () => {
+    await seed(t, 50);
+    const p = t.transfer();
+    await p.proven();
+    await t.r.set('sess:brief', record('u1'), { PX: 5000 });
+    const mine = `realm = 'main' AND store_digest = '\\x${t.digest('sess:brief')}'`;
+    await until('stored', async () => (await t.number(`SELECT count(*) FROM segue.session WHERE ${mine}`)) === 1);
+    t.link.cut();
+    // Segue has extended it, and its owner logs out at the app.
+    await t.all(`WITH s AS (UPDATE segue.session SET version = version + 1, exp_segue = clock_timestamp() + interval '1 day' WHERE ${mine} RETURNING *)
+      INSERT INTO segue.outbox (realm, bucket, sid, version) SELECT realm, bucket, sid, version FROM s`);
+    await t.r.del('sess:brief');
+    await sleep(5500);
+    t.link.restore();
+    await until('held', async () => (await held(t)) === 1, 15_000);
+    assert.equal(await t.r.exists('sess:brief'), 0);
+    await p.stop();
+  });
+});
+
 describe('capture: psync', () => {
   let t, p, keys;
   before(async () => {

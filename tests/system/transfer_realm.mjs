@@ -8,6 +8,7 @@ import { createClient } from 'redis';
 
 import { startCluster } from '../lib/cluster.mjs';
 import { segue } from '../lib/paths.mjs';
+import { startLink } from '../lib/proxy.mjs';
 import { redis as redisCli, run, sql, start } from '../lib/proc.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -29,8 +30,9 @@ export const record = (user, maxAge = 86_400_000) => JSON.stringify({
  *   c (the cluster), config (path), r (a Redis client), digest(key), all(query) (rows of every shard, split at '|'),
  *   transfer(…) (starts `segue transfer run`), segue(part, …args), state(), stop().
  */
-export async function startRealm({ shards = 4, appendonly = false, users = 20, hold = '10m', capture = 'events' } = {}) {
+export async function startRealm({ shards = 4, appendonly = false, users = 20, hold = '10m', capture = 'events', linked = false } = {}) {
   const c = await startCluster({ shards, appDb: true, appendonly });
+  const link = linked ? await startLink(c.redis.url) : null;
   const dir = mkdtempSync(path.join(os.tmpdir(), 'sg-transfer-'));
   writeFileSync(path.join(dir, 'secrets'), 'a session secret\n', { mode: 0o600 });
   const config = path.join(dir, 'segue.yaml');
@@ -47,7 +49,7 @@ realms:
     audiences: [https://app.example.org]
     legacy:
       store: redis
-      url: ${c.redis.url}
+      url: ${link?.conninfo ?? c.redis.url}
       capture: ${capture}
       codec: express-session
       key_prefix: "sess:"
@@ -136,10 +138,11 @@ realms:
   const stop = async () => {
     for (const p of running) if (!p.over) p.kill('SIGKILL');
     await r.destroy();
+    link?.close();
     await c.stop();
     rmSync(dir, { recursive: true, force: true });
   };
-  return { c, dir, config, r, digest, all, number, control, transfer, part, compare, stop, redisCli: (...a) => redisCli(c.redis.url, ...a) };
+  return { c, link, dir, config, r, digest, all, number, control, transfer, part, compare, stop, redisCli: (...a) => redisCli(c.redis.url, ...a) };
 }
 
 /** n sessions of the users u1…; returns their keys. */

@@ -105,7 +105,8 @@ env_reset(struct store_env *env)
 
     for (i = 0; i < ENV_SHARDS; i++)
         env_sql(env, i,
-                "TRUNCATE segue.subject, segue.credential, segue.session, segue.token_ref, segue.refresh_token, "
+                "TRUNCATE segue.subject, segue.credential, segue.session, segue.token_ref, "
+                "segue.refresh_token, "
                 "segue.revocation, segue.heartbeat, segue.outbox, segue.reject, "
                 "segue.transfer_ledger; UPDATE segue.bucket_owner SET owned = true WHERE NOT owned "
                 "AND bucket * %d / 4096 = %d",

@@ -75,16 +75,48 @@ expiry_is_not_told_as_deletion(void **state)
     say("PEXPIRE sess:touched 30");
     say("SET sess:kept x PX 30");
     say("PERSIST sess:kept");
+    say("SET sess:several x PX 30");
+    say("MSET sess:several y other:several z");
     test_run_for(&loop, 500);
     say("GET sess:short");
     say("GET sess:touched");
     say("GET sess:copied");
-    say("DEL sess:kept");
+    say("DEL sess:several sess:kept");
     await_line(&t, "DELETED sess:kept\n");
+    assert_non_null(strstr(t.log, "DELETED sess:several\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:short\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:touched\n"));
     assert_non_null(strstr(t.log, "EXPIRED sess:copied\n"));
     assert_null(strstr(t.log, "DELETED sess:short"));
+    stop_by_psync();
+}
+
+static void
+what_ran_out_while_no_heartbeat_came_is_in_doubt(void **state)
+{
+    char beat[64];
+
+    (void)state;
+    follow_by_psync();
+    test_run_until(&loop, &t.up, 3000);
+    snprintf(beat, sizeof beat, "web:7:%lld", (long long)sg_wall_ms(sg_clock_system()));
+    ask(SG_LEGACY_HEARTBEAT, "", beat, 0);
+    await_line(&t, "HEARTBEAT web\n");
+    say("SET sess:fresh x PX 20");
+    test_run_for(&loop, 60);
+    say("GET sess:fresh");
+    await_line(&t, "EXPIRED sess:fresh\n");
+    assert_int_equal(t.downs, 0);
+    snprintf(beat, sizeof beat, "web:8:%lld", (long long)sg_wall_ms(sg_clock_system()) - 9000);
+    ask(SG_LEGACY_HEARTBEAT, "", beat, 0);
+    say("SET sess:late x PX 20");
+    test_run_for(&loop, 60);
+    say("GET sess:late");
+    say("SET sess:next x");
+    await_line(&t, "SET sess:next\n");
+    assert_int_equal(t.downs, 1);
+    assert_int_equal(t.ups, 2);
+    assert_non_null(strstr(t.err.text, "no heartbeat"));
     stop_by_psync();
 }
 
@@ -240,6 +272,7 @@ main(void)
         cmocka_unit_test(expiries_are_known_until_taken_and_bounded),
         WITH_SERVER(every_kind_of_change_is_told),
         WITH_SERVER(expiry_is_not_told_as_deletion),
+        WITH_SERVER(what_ran_out_while_no_heartbeat_came_is_in_doubt),
         WITH_SERVER(heartbeat_comes_back),
         WITH_SERVER(a_lost_connection_misses_nothing_and_breaks_nothing),
         WITH_SERVER(changes_beyond_the_backlog_break_it_and_it_comes_up_again),

@@ -512,6 +512,61 @@ without_the_right_it_says_what_is_needed(void **state)
     free_follower();
 }
 
+/* Such a copy says how long it is, and has no mark at its end. */
+static void
+a_copy_by_way_of_the_disk_with_functions_in_it_is_read_too(void **state)
+{
+    int i;
+
+    (void)state;
+    say("CONFIG SET repl-diskless-sync no");
+    say("FUNCTION LOAD %s",
+        "#!lua name=lib\nredis.register_function('f', function() return 1 end)");
+    fill();
+    make_follower();
+    start();
+    catch_up();
+    assert_known("plain", "string", "value");
+    assert_int_equal(f->copies, 1);
+    say("MULTI");
+    for (i = 0; i < 50; i++)
+        say("SET many%d x", i);
+    say("EXEC");
+    catch_up();
+    stop();
+    assert_known("many49", "string", "x");
+    free_follower();
+}
+
+static void
+who_is_cut_off_for_reading_too_slowly_has_a_new_copy(void **state)
+{
+    char *big = malloc(60001);
+    int i;
+
+    (void)state;
+    memset(big, 'a', 60000);
+    big[60000] = '\0';
+    make_follower();
+    start();
+    catch_up();
+    say("CONFIG SET repl-backlog-size 16384");
+    say("CONFIG SET client-output-buffer-limit %s", "replica 1mb 1mb 1");
+    pthread_mutex_lock(&f->lock); /* which its callbacks take */
+    for (i = 0; i < 200; i++)
+        say("SET big%d %s", i % 7, big);
+    pthread_mutex_unlock(&f->lock);
+    wait_for_end();
+    assert_int_equal(f->err.code, SG_E_UNAVAILABLE);
+    start();
+    catch_up();
+    stop();
+    assert_int_equal(f->copies, 2);
+    assert_int_equal(find(0, sg_str("big6"))->bytes, 60000);
+    free(big);
+    free_follower();
+}
+
 int
 main(void)
 {
@@ -523,6 +578,8 @@ main(void)
         WITH_SERVER(an_unknown_history_is_copied_anew),
         WITH_SERVER(a_flush_is_told),
         WITH_SERVER(a_lost_server_ends_it_and_keeps_the_position),
+        WITH_SERVER(a_copy_by_way_of_the_disk_with_functions_in_it_is_read_too),
+        WITH_SERVER(who_is_cut_off_for_reading_too_slowly_has_a_new_copy),
         WITH_SERVER(without_the_right_it_says_what_is_needed),
     };
 
