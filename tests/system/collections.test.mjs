@@ -105,11 +105,21 @@ describe('collections into tables', () => {
 
   test('a corrupted value, a missing row and one too many are each found, shown and mended', async () => {
     const [one] = (await t.all('SELECT id FROM app.users ORDER BY id LIMIT 1'))[0];
-    await each(`UPDATE app.users SET email = 'evil' || email, extra = '{"a": 1}' WHERE id = ${one};
-      DELETE FROM app.products WHERE sku = 'AK-1000';
-      DELETE FROM app.orders_lines WHERE order_id = (SELECT min(order_id::text)::uuid FROM app.orders_lines WHERE bucket < 1024) AND ordinal = 0`);
-    await sql(t.c.shards[0].conninfo, `INSERT INTO app.users (bucket, id, created_at, email, name, newsletter, password_hash, tier, row_version)
-      VALUES (1, 999999, now(), 'x', 'x', false, 'x', 'gold', 1)`);
+    const corrupt = async () => {
+      await each(`UPDATE app.users SET email = 'evil' || email, extra = '{"a": 1}' WHERE id = ${one};
+        DELETE FROM app.products WHERE sku = 'AK-1000';
+        DELETE FROM app.orders_lines WHERE order_id = (SELECT min(order_id::text)::uuid FROM app.orders_lines WHERE bucket < 1024) AND ordinal = 0`);
+      await sql(t.c.shards[0].conninfo, `INSERT INTO app.users (bucket, id, created_at, email, name, newsletter, password_hash, tier, row_version)
+        VALUES (1, 999999, now(), 'x', 'x', false, 'x', 'gold', 1)`);
+    };
+    // each column by itself, in a row of its own
+    const values = { created_at: "created_at + interval '1 ms'", name: "name || ' '", newsletter: 'NOT newsletter', password_hash: "'x'", phone: "'1'", tier: "CASE tier WHEN 'gold' THEN 'silver' ELSE 'gold' END" };
+    await each(Object.entries(values).map(([c, v], i) => `UPDATE app.users SET ${c} = ${v} WHERE id = ${101 + i};`).join(''));
+    const alone = (await command('verify')).last.found.filter((d) => Number(d.key) > 100 && Number(d.key) < 200);
+    assert.deepEqual(alone.map((d) => `${d.key} ${d.columns}`).sort(), Object.keys(values).map((c, i) => `${101 + i} ${c}`));
+    await command('repair', ['--apply']);
+    assert.equal(await content(), whole);
+    await corrupt();
     const r = await command('verify');
     assert.equal(r.code, 1, r.stdout + r.stderr);
     const found = r.last.found.map((d) => `${d.kind} ${d.table} ${d.columns}`).sort();
