@@ -35,7 +35,7 @@ bucket_of(void *ctx, struct sg_slice shard_key)
 {
     struct reading *r = ctx;
 
-    return (int)sg_bucket(sg_str(r->realm), shard_key);
+    return (int)sg_bucket(sg_str(r->m->schema), shard_key);
 }
 
 /* ---- one record ---- */

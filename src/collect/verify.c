@@ -29,7 +29,7 @@ bucket_of(void *ctx, struct sg_slice shard_key)
 {
     struct sg_verify *v = ctx;
 
-    return (int)sg_bucket(sg_str(v->realm), shard_key);
+    return (int)sg_bucket(sg_str(v->m->schema), shard_key);
 }
 
 static int
