@@ -12,11 +12,13 @@ int cmd_init(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_mapping(int argc, char **argv);
 int cmd_phase(int argc, char **argv);
+int cmd_repair(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_subject(int argc, char **argv);
 int cmd_transfer(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 
 #endif

@@ -9,6 +9,8 @@ static const struct cli_command commands[] = {
     {"analyze", "what the legacy store holds, and how its tokens are made", cmd_analyze},
     {"mapping", "check a mapping from collections to tables; its DDL", cmd_mapping},
     {"transfer", "copy and follow the legacy store; rejects, held sessions", cmd_transfer},
+    {"verify", "compare a source with its tables, value by value", cmd_verify},
+    {"repair", "make tables as their source is, where they differ", cmd_repair},
     {"credentials", "import password hashes for POST /v1/login", cmd_credentials},
     {"serve", "answer: verify, exchange, refresh, revoke, keys, metrics", cmd_serve},
     {"report", "how long the tokens would be, before a rollout", cmd_report},

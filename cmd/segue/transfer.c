@@ -99,6 +99,7 @@ transfer_once_wait(struct transfer_once *once, struct sg_err *err)
 
 static const struct cli_command parts[] = {
     {"run", "snapshot, then follow until stopped", transfer_run},
+    {"load", "collections into tables, by a mapping", transfer_load},
     {"status", "job, counts, lag, rejects, held sessions, continuity", transfer_status},
     {"rejects", "list what could not be stored, or try it again", transfer_rejects},
     {"resolve", "decide on held sessions: end or restore them", transfer_resolve},

@@ -8,6 +8,7 @@
 #include "transfer/bridge.h"
 
 /* The parts of `segue transfer`, a file each; argv[0] is the part's name. */
+int transfer_load(int argc, char **argv);
 int transfer_run(int argc, char **argv);
 int transfer_status(int argc, char **argv);
 int transfer_rejects(int argc, char **argv);

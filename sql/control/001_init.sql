@@ -95,6 +95,31 @@ CREATE TABLE segue_control.transfer_job (
 );
 CREATE INDEX transfer_job_realm ON segue_control.transfer_job (realm, job DESC);
 
+-- Loads of collections into tables made from a mapping (`segue transfer load`), and how far each piece of each collection is
+-- stored on every shard.
+CREATE TABLE segue_control.collection_job (
+    job        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema     text        NOT NULL,
+    name       text        NOT NULL,
+    mapping    text        NOT NULL,              -- digest of its text without comments
+    state      text        NOT NULL CHECK (state IN ('copying', 'merging', 'done')),
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (schema, name)
+);
+
+CREATE TABLE segue_control.collection_piece (
+    job        bigint      NOT NULL REFERENCES segue_control.collection_job ON DELETE CASCADE,
+    collection text        NOT NULL,
+    piece      integer     NOT NULL,
+    text       text        NOT NULL,              -- what the source needs to read it again
+    position   text        NOT NULL,              -- to go on from
+    chunk      bigint      NOT NULL,              -- the last one before that
+    done       boolean     NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job, collection, piece)
+);
+
 -- Each instance says which policy it is under and which keys it holds, so that `segue rollback` can wait until all have
 -- answered under the new one, and no key signs before all can verify by it. Deleted by an instance that stops.
 CREATE TABLE segue_control.instance (
