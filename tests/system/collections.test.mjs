@@ -103,6 +103,13 @@ describe('collections into tables', () => {
     assert.deepEqual([r.last.records, r.last.differences, r.last.buckets_differed], [records.size, 0, 0]);
   });
 
+  test('the references that the mapping proposes hold: what they join is in one bucket', async () => {
+    const ddl = start(segue, ['mapping', 'ddl', mapping, '--part', 'references']);
+    assert.equal((await ddl.ended).code, 0, ddl.stderr);
+    assert.match(ddl.lines.join('\n'), /FOREIGN KEY \(bucket, user_id\) REFERENCES app.users/);
+    await each(`BEGIN; ${ddl.lines.join('\n')} ROLLBACK`);
+  });
+
   test('a corrupted value, a missing row and one too many are each found, shown and mended', async () => {
     const [one] = (await t.all('SELECT id FROM app.users ORDER BY id LIMIT 1'))[0];
     const corrupt = async () => {
