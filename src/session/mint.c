@@ -250,8 +250,8 @@ mint_again(struct sg_realm *realm, const struct mint_request *q, struct minted *
     struct sg_hash content = content_of(realm, q);
     const struct issued *s = issued_find(realm, q->sid, &content);
 
-    /* Not beyond what the session has left by now. */
-    if (s != NULL && s->exp_sec <= now + (q->lifetime_ms + 999) / 1000) {
+    /* Neither one that has expired, nor beyond what the session has left by now. */
+    if (s != NULL && s->exp_sec > now && s->exp_sec <= now + (q->lifetime_ms + 999) / 1000) {
         out->len = strlen(s->token);
         memcpy(out->token, s->token, out->len + 1);
         out->expires_in_sec = s->exp_sec - now;
