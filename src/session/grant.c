@@ -72,22 +72,29 @@ binding_of(const struct grant *g)
     return g->has_digest ? sg_legacy_binding(&g->realm->digest_key, &digest) : none;
 }
 
+/* All but how long it lives; it points into g and the binding. */
+static struct mint_request
+request_of(const struct grant *g, const struct sg_binding *binding)
+{
+    return (struct mint_request){.subject = g->subject,
+                                 .client_id = g->client_id,
+                                 .audience = g->audience,
+                                 .scope = g->scope,
+                                 .sid = g->sid,
+                                 .binding = binding->text,
+                                 .bucket = g->bucket,
+                                 .epoch = g->row.epoch,
+                                 .source_version = g->identity.version,
+                                 .roles = &g->identity.roles,
+                                 .permissions = &g->identity.permissions,
+                                 .attributes = g->identity.attributes};
+}
+
 void
 grant_step_mint(struct grant *g)
 {
     struct sg_binding binding = binding_of(g);
-    struct mint_request q = {.subject = g->subject,
-                             .client_id = g->client_id,
-                             .audience = g->audience,
-                             .scope = g->scope,
-                             .sid = g->sid,
-                             .binding = binding.text,
-                             .bucket = g->bucket,
-                             .epoch = g->row.epoch,
-                             .source_version = g->identity.version,
-                             .roles = &g->identity.roles,
-                             .permissions = &g->identity.permissions,
-                             .attributes = g->identity.attributes};
+    struct mint_request q = request_of(g, &binding);
     int rc;
 
     q.lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, g->row.absolute_in_ms);
@@ -246,22 +253,11 @@ static void
 shadow(struct grant *g)
 {
     struct sg_binding binding = binding_of(g);
-    struct mint_request q = {.subject = g->subject,
-                             .client_id = g->client_id,
-                             .audience = g->audience,
-                             .scope = g->scope,
-                             .sid = g->sid,
-                             .binding = binding.text,
-                             .bucket = g->bucket,
-                             .epoch = g->row.epoch,
-                             .source_version = g->identity.version,
-                             .roles = &g->identity.roles,
-                             .permissions = &g->identity.permissions,
-                             .attributes = g->identity.attributes,
-                             .lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, INT64_MAX)};
+    struct mint_request q = request_of(g, &binding);
     struct segue_verify_buf buf;
     struct segue_claims claims;
 
+    q.lifetime_ms = mint_lifetime_ms(g->realm, g->idle_ms, INT64_MAX);
     g->realm->counters.minted_shadow++;
     if (mint(g->realm, &q, &g->minted, &g->err) != 0 ||
         mint_verify(g->realm, sg_slice(g->minted.token, g->minted.len), &buf, &claims) !=
