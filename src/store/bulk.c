@@ -45,20 +45,23 @@ static const char copy_start[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"; /* no fla
 
 /* ---- statements ---- */
 
-/* The database's own words may quote a row: only its code and its main message, which does not. */
+/* The database's own words may quote a row: only its code and its main message are told, and of
+ * class 22 (data exceptions), whose message quotes values too, the code alone. */
 static int
 failed(const struct lane *l, const PGresult *r, const char *what, struct sg_err *err)
 {
     const char *state = r != NULL ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = "the connection was lost";
     enum sg_code code = SG_E_INTERNAL;
 
+    if (state != NULL)
+        text = strncmp(state, "22", 2) == 0 ? "a value was refused"
+                                            : PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     if (state == NULL || strncmp(state, "08", 2) == 0 || strncmp(state, "57", 2) == 0)
         code = SG_E_UNAVAILABLE;
     else if (strcmp(state, "55P03") == 0)
         code = SG_E_CONFLICT; /* lock_timeout */
-    return sg_fail(err, code, l->place, "%s: %s (SQLSTATE %s)", what,
-                   state != NULL ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)
-                                 : "the connection was lost",
+    return sg_fail(err, code, l->place, "%s: %s (SQLSTATE %s)", what, text,
                    state != NULL ? state : "none");
 }
 
