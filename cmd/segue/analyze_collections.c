@@ -176,6 +176,7 @@ analyze_collections(int argc, char **argv)
         .summary = "Say what collections hold and propose tables for them.",
         .details = "SOURCE is redis:, rediss:, unix:, mongodb:, mongodb+srv: or dynamodb: and what "
                    "follows,\n"
+                   "or ${NAME} for one in the environment,\n"
                    "or files with a JSON document a line (mongoexport). Reads only. Shows names "
                    "and counts\n"
                    "and the short words of which a field has few; of a field whose name says "

@@ -48,6 +48,30 @@ cli_usage_error(const struct cli_usage *usage, const char *fmt, ...)
 }
 
 int
+cli_url(const char *given, const char **out, struct sg_err *err)
+{
+    size_t n = strlen(given), user;
+    const char *at = strstr(given, "://");
+    char name[128];
+
+    if (n > 3 && strncmp(given, "${", 2) == 0 && given[n - 1] == '}') {
+        snprintf(name, sizeof name, "%.*s", (int)(n - 3), given + 2);
+        *out = getenv(name);
+        return *out != NULL && **out != '\0'
+                   ? 0
+                   : sg_fail(err, SG_E_INVALID, "source", "the environment variable %s is not set",
+                             name);
+    }
+    user = at != NULL ? strcspn(at + 3, "/?#@") : 0;
+    if (at != NULL && at[3 + user] == '@' && memchr(at + 3, ':', user) != NULL)
+        return sg_fail(err, SG_E_INVALID, "source",
+                       "it holds a password, which others could read in the list of processes: "
+                       "put it into an environment variable and give '${NAME}'");
+    *out = given;
+    return 0;
+}
+
+int
 cli_fail(const struct cli_usage *usage, const struct sg_err *err)
 {
     fprintf(stderr, "segue %s: %s%s%s\n", usage->name, err->place,

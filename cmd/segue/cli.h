@@ -52,6 +52,10 @@ int cli_usage_error(const struct cli_usage *usage, const char *fmt, ...) SG_PRIN
 /* "segue NAME: place: text" on stderr; returns CLI_FAILED. */
 int cli_fail(const struct cli_usage *usage, const struct sg_err *err);
 
+/* A URL that a command was given: "${NAME}" as a whole is taken from the environment. One that
+ * holds a password is refused, since everybody on the machine can read a command line. */
+SG_MUST_USE int cli_url(const char *given, const char **out, struct sg_err *err);
+
 /* One line of the table of commands. argv[0] is the command's name; returns the exit code. */
 struct cli_command {
     const char *name;

@@ -2,6 +2,7 @@
 #include "records.h"
 
 #include "base/buf.h"
+#include "cli.h"
 #include "model/extended.h"
 #include "model/mapping.h"
 #include "source/source.h"
@@ -217,10 +218,10 @@ read_collection(struct reader *rd, struct sg_source *source, const char *name, s
 }
 
 static int
-read_store(struct reader *rd, struct sg_err *err)
+read_store(struct reader *rd, const char *url, struct sg_err *err)
 {
     const struct records_options *o = rd->options;
-    const struct sg_source_options options = {.url = o->operands[0],
+    const struct sg_source_options options = {.url = url,
                                               .ca_file = o->ca_file,
                                               .timeout_ms = TIMEOUT_MS,
                                               .bytes_max = BATCH_BYTES,
@@ -267,10 +268,13 @@ records_read(const struct records_options *options, records_emit emit, void *ctx
              struct sg_err *err)
 {
     struct reader rd = {.options = options, .emit = emit, .ctx = ctx};
+    const char *first;
     int i, rc = 0;
 
-    if (is_url(options->operands[0]))
-        return read_store(&rd, err);
+    if (cli_url(options->operands[0], &first, err) != 0)
+        return -1;
+    if (is_url(first))
+        return read_store(&rd, first, err);
     if (sg_arena_new(ARENA_BYTES, &rd.arena, err) != 0)
         return -1;
     for (i = 0; i < options->n_operands && rc == 0; i++)

@@ -127,8 +127,8 @@ run(int argc, char **argv, bool repair)
     const struct cli_option options[] = {
         {"config", "FILE", "configuration (default segue.yaml)", .text = &config},
         {"mapping", "FILE", "which table and column each value goes to", .text = &mapping},
-        {"source", "URL",
-         "redis:, rediss:, unix:, mongodb:, mongodb+srv: or dynamodb:", .text = &o.source.url},
+        {"source", "URL", "redis:, rediss:, unix:, mongodb:, mongodb+srv: or dynamodb:; or ${NAME}",
+         .text = &o.source.url},
         {"ca-file", "FILE", "certificates to trust the source's TLS by", .text = &o.source.ca_file},
         {"report", "FILE", "write the result there too, as JSON", .text = &report},
         {"json", NULL, "answer in JSON", .flag = &json},
@@ -153,12 +153,15 @@ run(int argc, char **argv, bool repair)
                           "--report verified.json\n",
     };
     struct collections_setup setup;
+    struct sg_err err;
     int n, code;
 
     if (!cli_parse(&usage, argc, argv, &n, &code))
         return code;
     if (mapping == NULL || o.source.url == NULL)
         return cli_usage_error(&usage, "--mapping and --source are needed");
+    if (cli_url(o.source.url, &o.source.url, &err) != 0)
+        return cli_usage_error(&usage, "%s: %s", err.place, err.text);
     if ((code = collections_setup(&usage, config, mapping, &setup)) != 0)
         return code;
     o.target = (struct sg_target_options){.mapping = setup.mapping,

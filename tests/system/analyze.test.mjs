@@ -47,6 +47,24 @@ after(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+test('a password stays out of the list of processes (P9): it comes from the environment', async () => {
+  const url = cluster.redis.url.replace('//', '//:not-this@');
+  for (const words of [['analyze', 'collections', url], ['analyze', 'tokens', url], ['verify', '--mapping', fixture('shop'), '--source', url],
+    ['transfer', 'load', '--mapping', fixture('shop'), '--source', url]]) {
+    const r = await run(segue, words);
+    assert.notEqual(r.code, 0);
+    assert.match(r.stderr, /environment variable/);
+    assert.doesNotMatch(r.stderr, /not-this/);
+  }
+  const say = (...words) => run('redis-cli', ['-u', cluster.redis.url, ...words]);
+  await say('SET', 'thing:1', '{"id":1}');
+  const r = await run(segue, ['analyze', 'collections', '${SHOP}', '--json'], { env: { ...process.env, SHOP: cluster.redis.url } });
+  await say('DEL', 'thing:1');
+  assert.equal(r.code, 0, r.stderr);
+  const unset = await run(segue, ['analyze', 'collections', '${SHOP_UNSET}']);
+  assert.match(unset.stderr, /SHOP_UNSET is not set/);
+});
+
 describe('the proposal', () => {
   test('for the shop is what was made by hand', async () => {
     assert.equal(await propose('shop.yaml', ...files(shop)), await plain(fixture('shop')));
